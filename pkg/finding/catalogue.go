@@ -1,0 +1,117 @@
+package finding
+
+import (
+	"fmt"
+	"regexp"
+	"sort"
+	"strings"
+)
+
+// A Catalogue is a set of rules that can be looked up. The zero value is empty.
+type Catalogue struct {
+	rules []Rule // sorted by ID
+}
+
+// NewCatalogue gathers rules. It refuses two rules of one ID and a DependsOn that names none.
+func NewCatalogue(sets ...[]Rule) (Catalogue, error) {
+	var c Catalogue
+	for _, s := range sets {
+		c.rules = append(c.rules, s...)
+	}
+	sort.Slice(c.rules, func(i, j int) bool { return c.rules[i].ID < c.rules[j].ID })
+	for i, r := range c.rules {
+		if i > 0 && c.rules[i-1].ID == r.ID {
+			return Catalogue{}, fmt.Errorf("two rules are called %q", r.ID)
+		}
+	}
+	for _, r := range c.rules {
+		for _, d := range r.DependsOn {
+			if _, ok := c.Rule(d); !ok {
+				return Catalogue{}, fmt.Errorf("rule %q depends on %q, which is no rule", r.ID, d)
+			}
+		}
+	}
+	return c, nil
+}
+
+// Rules gives all rules, sorted by ID. The slice is the caller's.
+func (c Catalogue) Rules() []Rule { return append([]Rule(nil), c.rules...) }
+
+// Rule looks a rule up by its ID.
+func (c Catalogue) Rule(id string) (Rule, bool) {
+	i := sort.Search(len(c.rules), func(i int) bool { return c.rules[i].ID >= id })
+	if i < len(c.rules) && c.rules[i].ID == id {
+		return c.rules[i], true
+	}
+	return Rule{}, false
+}
+
+// ByMessage finds the rules one of whose libvirt messages stands in text (a log line, an error as the user saw it), the
+// most specific message first. Of a message's {words} each stands for any text on the line.
+func (c Catalogue) ByMessage(text string) []Rule {
+	type hit struct {
+		rule    Rule
+		literal int // characters of the message that are not placeholders
+	}
+	var hits []hit
+	for _, r := range c.rules {
+		best := 0
+		for _, m := range r.LibvirtMessages {
+			if re, n := messagePattern(m); n > best && re.MatchString(text) {
+				best = n
+			}
+		}
+		if best > 0 {
+			hits = append(hits, hit{r, best})
+		}
+	}
+	sort.SliceStable(hits, func(i, j int) bool { return hits[i].literal > hits[j].literal })
+	rules := make([]Rule, len(hits))
+	for i, h := range hits {
+		rules[i] = h.rule
+	}
+	return rules
+}
+
+var placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
+
+// messagePattern turns a message with {words} into a pattern and counts its literal characters.
+func messagePattern(m string) (*regexp.Regexp, int) {
+	parts := placeholder.Split(m, -1)
+	n := 0
+	for i, p := range parts {
+		n += len(p)
+		parts[i] = regexp.QuoteMeta(p)
+	}
+	return regexp.MustCompile(strings.Join(parts, ".*?")), n
+}
+
+// Root drops the findings that are consequences: those whose rule depends, directly or through others, on a rule that
+// is also found for the same subject. Order is kept.
+func (c Catalogue) Root(fs []Finding) []Finding {
+	found := map[[2]string]bool{}
+	for _, f := range fs {
+		found[[2]string{f.Subject, f.Rule}] = true
+	}
+	var isConsequence func(subject, rule string, seen map[string]bool) bool
+	isConsequence = func(subject, rule string, seen map[string]bool) bool {
+		r, ok := c.Rule(rule)
+		if !ok || seen[rule] {
+			return false
+		}
+		seen[rule] = true
+		for _, d := range r.DependsOn {
+			if found[[2]string{subject, d}] || isConsequence(subject, d, seen) {
+				return true
+			}
+		}
+		return false
+	}
+	var out []Finding
+	for _, f := range fs {
+		if !isConsequence(f.Subject, f.Rule, map[string]bool{}) {
+			out = append(out, f)
+		}
+	}
+	return out
+}
