@@ -1,0 +1,170 @@
+package archtest
+
+import (
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"testing"
+)
+
+// allowed says which packages of ours a package may import besides finding, which all may. Imports go downwards only.
+var allowed = map[string][]string{
+	"pkg/finding":   {},
+	"pkg/uri":       {},
+	"pkg/priority":  {},
+	"templates":     {},
+	"pkg/dn":        {"pkg/internal/der"},
+	"pkg/dnmatch":   {"pkg/dn"},
+	"pkg/certs":     {"pkg/dn", "pkg/internal/der", "pkg/internal/signature"},
+	"pkg/crl":       {"pkg/certs", "pkg/dn", "pkg/internal/signature"},
+	"pkg/inventory": {"pkg/certs", "pkg/internal/durable"},
+	"pkg/layout":    {"pkg/certs", "pkg/internal/durable"},
+	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
+	"pkg/verify": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/dnmatch", "pkg/dn",
+		"pkg/internal/signature"},
+	"pkg/ca":        {"pkg/certs", "pkg/verify", "pkg/inventory"},
+	"pkg/handshake": {"pkg/certs", "pkg/priority", "pkg/dnmatch", "pkg/verify", "pkg/dn"},
+	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
+		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates",
+		// What ca and verify take and give: requests, roles, names.
+		"pkg/certs", "pkg/dn"},
+	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
+		// What handshake takes and gives: the versions and credentials of both ends.
+		"pkg/certs", "pkg/verify"},
+
+	"pkg/internal/der":       {},
+	"pkg/internal/durable":   {},
+	"pkg/internal/signature": {"pkg/internal/der"},
+
+	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
+		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "templates",
+		"pkg/internal/durable"},
+	"bench": {},
+
+	// For tests only, see testOnly.
+	"pkg/internal/archtest": {},
+	"pkg/internal/gnutls":   {},
+	"pkg/internal/peer":     {},
+	"pkg/internal/testpki":  {},
+}
+
+// testOnly are the packages that nothing but tests may import.
+var testOnly = []string{"pkg/internal/archtest", "pkg/internal/gnutls", "pkg/internal/peer", "pkg/internal/testpki"}
+
+// doors says through which packages a dependency comes in; the longest prefix of the import path counts. A dependency
+// with no packages is for tests. docs/architecture.md gives each one's reason.
+var doors = map[string][]string{
+	"github.com/BurntSushi/toml":         {"pkg/cluster"},
+	"github.com/cloudflare/cfssl":        {"pkg/ca", "pkg/crl"},
+	"github.com/cloudflare/cfssl/certdb": {"pkg/inventory"},
+	"github.com/ebitengine/purego":       {"pkg/internal/gnutls", "pkg/ca"}, // ca: PKCS#11 without cgo
+	"github.com/gobwas/glob":             {"pkg/dnmatch"},
+	"github.com/gofrs/flock":             {"pkg/inventory", "pkg/internal/durable"},
+	"github.com/jackc/pgx/v5":            {"pkg/inventory"},
+	"github.com/jmoiron/sqlx":            {"pkg/inventory"},
+	"github.com/urfave/cli/v2":           {"cmd/virt-pki"},
+	"github.com/youmark/pkcs8":           {"pkg/certs"},
+	"modernc.org/sqlite":                 {"pkg/inventory"},
+	"golang.org/x/crypto":                {"pkg/certs"}, // scrypt, for keys encrypted by others
+	// A DER reader and builder, no more than a part of the standard library that lives elsewhere.
+	"golang.org/x/crypto/cryptobyte": {"pkg/dn", "pkg/certs", "pkg/crl", "pkg/verify", "pkg/ca", "pkg/internal/signature"},
+	"golang.org/x/net/idna":          {"pkg/certs", "pkg/verify", "pkg/uri"},
+	"golang.org/x/sys":               {"pkg/internal/durable", "pkg/layout"},
+	"golang.org/x/term":              {"cmd/virt-pki"},
+	"golang.org/x/text":              {"pkg/certs", "pkg/verify"},
+
+	"github.com/google/go-cmp":        {},
+	"github.com/rogpeppe/go-internal": {},
+}
+
+func TestImportsGoDownwardsAndThroughTheirDoors(t *testing.T) {
+	report(t, badImports(tree(t)))
+}
+
+// badImports lists the edges that the tables do not have. Tests may import whatever they like.
+func badImports(files []source) []string {
+	var problems []string
+	for _, f := range files {
+		own, known := allowed[f.pkg]
+		if !known {
+			problems = append(problems, fmt.Sprintf("%s: the package %s is not in archtest's table", f.name, f.pkg))
+			continue
+		}
+		if f.test {
+			continue
+		}
+		for _, path := range f.imports() {
+			pkg, ours := strings.CutPrefix(path, module+"/")
+			switch {
+			case !strings.Contains(strings.Split(path, "/")[0], "."): // standard library
+			case ours && slices.Contains(testOnly, f.pkg) && slices.Contains(testOnly, pkg):
+			case ours && slices.Contains(testOnly, pkg):
+				problems = append(problems, fmt.Sprintf("%s imports %s, which is for tests only", f.name, pkg))
+			case ours && pkg != "pkg/finding" && !slices.Contains(own, pkg):
+				problems = append(problems, fmt.Sprintf("%s: %s may not import %s", f.name, f.pkg, pkg))
+			case !ours && !slices.Contains(doors[door(path)], f.pkg):
+				problems = append(problems, fmt.Sprintf("%s: %s is no door for %s", f.name, f.pkg, path))
+			}
+		}
+	}
+	sort.Strings(problems)
+	return problems
+}
+
+// door gives the key of doors that an import path belongs to.
+func door(path string) string {
+	for p := path; p != "."; p = p[:max(strings.LastIndex(p, "/"), 0)] {
+		if _, ok := doors[p]; ok || p == "" {
+			return p
+		}
+	}
+	return ""
+}
+
+func TestBadImportsAreFound(t *testing.T) {
+	for _, c := range []struct{ name, file, path, want string }{
+		{"downwards", "pkg/certs/x.go", module + "/pkg/dn", ""},
+		{"finding, by all", "pkg/dn/x.go", module + "/pkg/finding", ""},
+		{"the standard library", "pkg/dn/x.go", "encoding/asn1", ""},
+		{"upwards", "pkg/dn/x.go", module + "/pkg/certs", "pkg/dn/x.go: pkg/dn may not import pkg/certs"},
+		{"upwards in a test", "pkg/dn/x_test.go", module + "/pkg/certs", ""},
+		{"the command", "pkg/dn/x.go", module + "/cmd/virt-pki", "pkg/dn/x.go: pkg/dn may not import cmd/virt-pki"},
+		{"through its door", "pkg/dnmatch/x.go", "github.com/gobwas/glob", ""},
+		{"through another's door", "pkg/conf/x.go", "github.com/gobwas/glob", "pkg/conf/x.go: pkg/conf is no door for github.com/gobwas/glob"},
+		{"the more particular door counts", "pkg/ca/x.go", "github.com/cloudflare/cfssl/certdb/sql",
+			"pkg/ca/x.go: pkg/ca is no door for github.com/cloudflare/cfssl/certdb/sql"},
+		{"the part of a name is no prefix", "pkg/dnmatch/x.go", "github.com/gobwas/globular",
+			"pkg/dnmatch/x.go: pkg/dnmatch is no door for github.com/gobwas/globular"},
+		{"an unknown dependency", "pkg/ca/x.go", "example.com/x", "pkg/ca/x.go: pkg/ca is no door for example.com/x"},
+		{"test support outside tests", "cmd/virt-pki/x.go", module + "/pkg/internal/peer",
+			"cmd/virt-pki/x.go imports pkg/internal/peer, which is for tests only"},
+		{"a new package", "pkg/util/x.go", "fmt", "pkg/util/x.go: the package pkg/util is not in archtest's table"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			got := badImports([]source{parse(t, "", c.file, "package p\nimport _ \""+c.path+"\"\n")})
+			if strings.Join(got, "\n") != c.want {
+				t.Errorf("got %q, want %q", got, c.want)
+			}
+		})
+	}
+}
+
+// TestTheTableHasNoCircle makes sure that "downwards" means something: a package does not reach itself.
+func TestTheTableHasNoCircle(t *testing.T) {
+	var visit func(pkg string, above []string)
+	visit = func(pkg string, above []string) {
+		if slices.Contains(above, pkg) {
+			t.Fatalf("a circle: %s", strings.Join(append(above, pkg), " -> "))
+		}
+		for _, below := range allowed[pkg] {
+			if _, ok := allowed[below]; !ok {
+				t.Errorf("%s may import %s, which has no line in the table", pkg, below)
+			}
+			visit(below, append(slices.Clone(above), pkg))
+		}
+	}
+	for pkg := range allowed {
+		visit(pkg, nil)
+	}
+}
