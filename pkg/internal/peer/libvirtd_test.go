@@ -36,6 +36,9 @@ func TestVersionsAreThoseOfTheRoots(t *testing.T) {
 		if want := "libvirt version: " + root.Libvirt + ", "; !strings.Contains(log, want) {
 			t.Errorf("the daemon of %s does not say %q", root.Name, want)
 		}
+		if root.Package != "" && !strings.Contains(log, "package: "+root.Package+" (") {
+			t.Errorf("the daemon of %s is not of package %s", root.Name, root.Package)
+		}
 		if root.Name == "trixie" && root.Libvirt != "11.3.0" {
 			t.Errorf("trixie has libvirt %s", root.Libvirt)
 		}
@@ -44,6 +47,7 @@ func TestVersionsAreThoseOfTheRoots(t *testing.T) {
 
 func TestADaemonThatRefusesIsAResult(t *testing.T) {
 	pki := Credentials(t)
+	other := Start(t, Options{Dir: pki}).MustBeReady(t)
 	for _, c := range []struct {
 		name string
 		o    Options
@@ -55,6 +59,8 @@ func TestADaemonThatRefusesIsAResult(t *testing.T) {
 				"Can't load config file: internal error: {conf}: expected a bool for 'listen_tls' parameter: {conf}"},
 		{"a certificate that does not exist", Options{Dir: pki, Cert: "/nonexistent/cert.pem"}, 6,
 			"Cannot read certificate '/nonexistent/cert.pem': No such file or directory"},
+		{"a port that is taken", Options{Dir: pki, Port: other.Port}, 6,
+			"Unable to bind to port: Address already in use"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			d := Start(t, c.o)

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -144,6 +145,26 @@ func TestNothingOutlivesAKilledTestBinary(t *testing.T) {
 func gone(pid int) bool {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	return err != nil || strings.Contains(string(text), ") Z ")
+}
+
+func TestNothingIsLeftBehindByAProgramThatEnds(t *testing.T) {
+	r := Run(t, "sh", "-c", "sleep 300 >/dev/null 2>&1 & echo $!")
+	b := Place{}.Start(t, "sh", "-c", "sleep 300 & echo $!; wait")
+	if !b.WaitLog("\n", time.Second) {
+		t.Fatal("the program did not begin")
+	}
+	if exit, ok := b.Wait(50 * time.Millisecond); ok || exit != -1 {
+		t.Errorf("it ended by itself: %d", exit)
+	}
+	if exit := b.Stop(); exit != 143 || b.Stop() != exit || b.Running() {
+		t.Errorf("ended with status %d, then %d", exit, b.Stop())
+	}
+	for _, text := range []string{r.Stdout, b.Log()} {
+		pid, err := strconv.Atoi(strings.TrimSpace(text))
+		if err != nil || !within(time.Second, func() bool { return gone(pid) }) {
+			t.Errorf("process %q lives on: %v", text, err)
+		}
+	}
 }
 
 func TestSettingsAreReadAsLibvirtReadsThem(t *testing.T) {

@@ -79,6 +79,9 @@ func (p Place) RunInput(t testing.TB, input string, args ...string) Result {
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	err := cmd.Run()
+	if cmd.Process != nil {
+		syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what it left behind
+	}
 	r := Result{Stdout: stdout.String(), Stderr: stderr.String(), TimedOut: ctx.Err() != nil}
 	var ended *exec.ExitError
 	if err != nil && !errors.As(err, &ended) && !r.TimedOut && !errors.Is(err, exec.ErrWaitDelay) {

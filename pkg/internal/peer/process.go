@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ type Process struct {
 	cmd  *exec.Cmd
 	log  string // file
 	done chan struct{}
+	stop sync.Once
 }
 
 // Start starts a program in the background; standard output and error go to its log.
@@ -81,17 +83,17 @@ func (b *Process) Wait(limit time.Duration) (exit int, ok bool) {
 // Signal sends a signal to the program, not to its children.
 func (b *Process) Signal(s os.Signal) { b.cmd.Process.Signal(s) }
 
-// Stop ends the program, politely first, and everything it left behind, and gives its exit status as in Result.
+// Stop ends the program, politely first, and everything it left behind in its session, and gives its exit status as in
+// Result. The test's end does the same.
 func (b *Process) Stop() int {
-	if b.Running() {
-		b.cmd.Process.Signal(syscall.SIGTERM)
-		select {
-		case <-b.done:
-		case <-time.After(3 * time.Second):
+	b.stop.Do(func() { // once: later on the process id may be another's
+		if b.Running() {
+			b.cmd.Process.Signal(syscall.SIGTERM)
+			b.Wait(3 * time.Second)
 		}
-	}
-	syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL)
-	<-b.done
+		syscall.Kill(-b.cmd.Process.Pid, syscall.SIGKILL)
+		<-b.done
+	})
 	return exitStatus(b.cmd.ProcessState)
 }
 

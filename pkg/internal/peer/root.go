@@ -19,6 +19,9 @@ type Root struct {
 	Dir string
 	// Libvirt is the version, "9.0.0".
 	Libvirt string
+	// Package is the Debian package's version, "11.3.0-3+deb13u3" (Debian's 11.3.0 has later rules than upstream's), or
+	// empty where there is none.
+	Package string
 }
 
 // Roots gives this machine's libvirt and those in roots, oldest first in general. Missing ones are left out with a note
@@ -26,12 +29,12 @@ type Root struct {
 func Roots(t testing.TB) []Root {
 	t.Helper()
 	Need(t, "virsh", "libvirtd")
-	roots := []Root{{Name: "host", Libvirt: version(t, "")}}
+	roots := []Root{newRoot(t, "host", "")}
 	for _, name := range RootNames {
 		dir := filepath.Join(rootsDir(), name)
 		switch why := lacksRoot(dir); {
 		case why == "":
-			roots = append(roots, Root{name, dir, version(t, dir)})
+			roots = append(roots, newRoot(t, name, dir))
 		case Required():
 			t.Fatalf("VIRT_PKI_REQUIRE_PEERS=1, but %s", why)
 		default:
@@ -76,15 +79,21 @@ func lacksRoot(dir string) string {
 	return ""
 }
 
-var versions sync.Map // root's directory -> version
+var roots sync.Map // directory -> Root
 
-// version asks virsh of a root for its version.
-func version(t testing.TB, root string) string {
+// newRoot asks a root for its versions, once.
+func newRoot(t testing.TB, name, dir string) Root {
 	t.Helper()
-	if v, ok := versions.Load(root); ok {
-		return v.(string)
+	if r, ok := roots.Load(dir); ok {
+		return r.(Root)
 	}
-	v := strings.TrimSpace(Place{Root: root}.Must(t, "virsh", "--version"))
-	versions.Store(root, v)
-	return v
+	in := Place{Root: dir}
+	r := Root{Name: name, Dir: dir, Libvirt: strings.TrimSpace(in.Must(t, "virsh", "--version"))}
+	if dir != "" || lookPath("dpkg-query") != "" {
+		if v := in.Run(t, "dpkg-query", "--showformat=${Version}", "--show", "libvirt-daemon"); v.Exit == 0 {
+			r.Package = v.Stdout
+		}
+	}
+	roots.Store(dir, r)
+	return r
 }
