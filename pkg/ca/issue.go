@@ -1,0 +1,147 @@
+package ca
+
+import (
+	"context"
+	"crypto"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
+)
+
+// An Issued is a certificate that was signed and recorded.
+type Issued struct {
+	Order Order
+	// DER is the certificate, Key its private key: nil when the key is elsewhere.
+	DER []byte
+	Key crypto.Signer
+	// Entry is what the inventory knows of it; its Key names it there.
+	Entry inventory.Entry
+	// Findings are those of the Prepared.
+	Findings []finding.Finding
+}
+
+// PEM gives the certificate in PEM.
+func (i Issued) PEM() []byte { return i.Entry.PEM }
+
+// Certificate gives the certificate as GnuTLS sees it.
+func (i Issued) Certificate() (*certs.Certificate, error) { return certs.Import(i.DER) }
+
+// Issue makes the key if there is none, signs what was prepared, records it and gives it out.
+func (a *Authority) Issue(ctx context.Context, p *Prepared) (Issued, error) {
+	all, err := a.IssueAll(ctx, []*Prepared{p}, nil)
+	if err != nil {
+		return Issued{}, err
+	}
+	return all[0], nil
+}
+
+// IssueAll issues many certificates with all processors and records them in one transaction. It gives out all of them
+// or none, in the order of the list. progress, which may be nil, is called with the number of those signed, from several
+// goroutines.
+func (a *Authority) IssueAll(ctx context.Context, list []*Prepared, progress func(done int)) ([]Issued, error) {
+	if a.key == nil {
+		return nil, ErrLocked
+	}
+	for _, p := range list {
+		if p.authority != a {
+			return nil, errors.New("a certificate prepared by another authority")
+		}
+	}
+	for _, p := range list {
+		if p.spent.Swap(true) {
+			return nil, ErrSpent
+		}
+	}
+	issued := make([]Issued, len(list))
+	if err := parallel(ctx, len(list), func(i int) (err error) {
+		issued[i], err = a.sign(list[i])
+		return err
+	}, progress); err != nil {
+		return nil, err
+	}
+	entries := make([]inventory.Entry, len(issued))
+	for i := range issued {
+		entries[i] = issued[i].Entry
+	}
+	// From here on the certificates are known. Before, nobody has seen them.
+	if err := a.recorder.Record(ctx, entries...); err != nil {
+		return nil, err
+	}
+	return issued, nil
+}
+
+// sign makes the key and signs.
+func (a *Authority) sign(p *Prepared) (Issued, error) {
+	out := Issued{Order: p.order, Findings: p.findings}
+	public := p.order.Public
+	if public == nil {
+		key, err := certs.GenerateKey(p.order.Key)
+		if err != nil {
+			return Issued{}, err
+		}
+		out.Key, public = key, key.Public()
+	}
+	id, err := certs.KeyID(public)
+	if err != nil {
+		return Issued{}, err
+	}
+	template := p.template
+	template.PublicKey, template.SubjectKeyId = public, id
+	if out.DER, err = x509.CreateCertificate(rand.Reader, &template, a.cert, public, a.key); err != nil {
+		return Issued{}, fmt.Errorf("signing the certificate of %q: %w", p.subject, err)
+	}
+	out.Entry = inventory.Entry{
+		Key: inventory.NewKey(template.SerialNumber, a.cert.SubjectKeyId), Host: p.order.Host, Role: p.order.Role,
+		Layout: p.order.Layout, Subject: p.subject, CommonName: p.commonName, Names: p.order.Names,
+		Addresses: p.order.Addresses, KeyID: hex.EncodeToString(id), NotBefore: p.order.NotBefore, NotAfter: p.order.NotAfter,
+		PEM:   pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: out.DER}),
+		State: inventory.Issued, Created: p.at,
+	}
+	return out, nil
+}
+
+// parallel does n things with as many workers as there are processors, until one fails or the context ends.
+func parallel(ctx context.Context, n int, do func(i int) error, progress func(done int)) error {
+	var next, done atomic.Int64
+	var group sync.WaitGroup
+	var once sync.Once
+	var failed error
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if err := do(i); err != nil {
+					once.Do(func() { failed = err })
+					cancel()
+					return
+				}
+				if d := done.Add(1); progress != nil {
+					progress(int(d))
+				}
+			}
+		})
+	}
+	group.Wait()
+	if failed != nil {
+		return failed
+	}
+	if int(done.Load()) < n {
+		return ctx.Err()
+	}
+	return nil
+}
