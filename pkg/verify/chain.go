@@ -1,0 +1,490 @@
+package verify
+
+import (
+	"bytes"
+	"crypto"
+	"crypto/dsa" //lint:ignore SA1019 certificates with DSA keys are judged, never made
+	"crypto/rsa"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/crypto/cryptobyte"
+	casn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/crl"
+	"github.com/virt-pki/virt-pki/pkg/internal/signature"
+)
+
+// Status is the set of what is wrong with a chain, as GnuTLS's gnutls_certificate_status_t.
+type Status uint32
+
+// The elements of a Status.
+const (
+	Invalid Status = 1 << iota
+	Revoked
+	SignerNotFound
+	SignerNotCA
+	InsecureAlgorithm
+	NotActivated
+	Expired
+	SignatureFailure
+	ConstraintsFailure
+	UnknownCritical
+	MissingOCSPStatus
+)
+
+// Reason gives libvirt's words for a status. libvirt overwrites the text in this order, so that the last that applies
+// is shown; expiry, wrong signatures and constraints have no text of their own (virNetTLSContextValidCertificate).
+func (s Status) Reason() string {
+	reason := "Invalid certificate"
+	for _, r := range []struct {
+		bit  Status
+		text string
+	}{
+		{Invalid, "The certificate is not trusted."},
+		{SignerNotFound, "The certificate hasn't got a known issuer."},
+		{Revoked, "The certificate has been revoked."},
+		{InsecureAlgorithm, "The certificate uses an insecure algorithm"},
+	} {
+		if s&r.bit != 0 {
+			reason = r.text
+		}
+	}
+	return reason
+}
+
+// A Problem is one thing that is wrong with a chain.
+type Problem struct {
+	// Status is the flag this problem sets, without Invalid where another says more.
+	Status Status
+	// Cert is the certificate in trouble.
+	Cert *certs.Certificate
+	// Text says what is wrong with it, for example "it expired at ...".
+	Text string
+	// Rule is the rule that is broken.
+	Rule string
+}
+
+// A Verdict is what GnuTLS says about a chain. Status 0 means trusted.
+type Verdict struct {
+	Status   Status
+	Problems []Problem
+	// Unchecked names the certificates whose signature could not be checked here, and was taken for good.
+	Unchecked []Problem
+	// Revocation is the entry for which Status has Revoked, and RevokedBy its list.
+	Revocation crl.Entry
+	RevokedBy  *crl.List
+}
+
+// Main gives the problem that libvirt's text (Status.Reason) speaks of.
+func (v Verdict) Main() (Problem, bool) {
+	for _, bit := range []Status{InsecureAlgorithm, Revoked, SignerNotFound} {
+		if v.Status&bit == 0 {
+			continue
+		}
+		for _, p := range v.Problems {
+			if p.Status&bit != 0 {
+				return p, true
+			}
+		}
+	}
+	if len(v.Problems) > 0 {
+		return v.Problems[0], true
+	}
+	return Problem{}, false
+}
+
+// maxDepth is GnuTLS's DEFAULT_MAX_VERIFY_DEPTH: so many certificates a peer may send.
+const maxDepth = 16
+
+// VerifyOwn judges one certificate against a list of CAs as libvirt's sanity check does: gnutls_x509_crt_list_verify
+// with flags 0. Further certificates of the file, revocation lists and key sizes do not count.
+func VerifyOwn(cert *certs.Certificate, cas []*certs.Certificate, at time.Time) Verdict {
+	c := &checker{at: at}
+	c.list([]*certs.Certificate{cert}, cas)
+	return c.v
+}
+
+// VerifyPeer judges what a peer sent, leaf first, as gnutls_certificate_verify_peers2 does in a session with the
+// priority NORMAL: gnutls_x509_trust_list_verify_crt2 with the profile LOW.
+func VerifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time) Verdict {
+	if len(peer) == 0 {
+		return Verdict{}
+	}
+	c := &checker{at: at, floor: true}
+	chain := c.cut(sortChain(peer), cas)
+	last := chain[len(chain)-1]
+
+	// GnuTLS keeps the CAs in a hash table by subject, so that only those named like the issuer are at hand.
+	c.list(chain, bySubject(cas, last.Issuer.DER()))
+	if c.v.Status&(SignerNotFound|Expired|InsecureAlgorithm) != 0 && !bytes.Equal(last.Issuer.DER(), last.Subject.DER()) {
+		// The last certificate may itself be trusted.
+		again := &checker{at: at, floor: true}
+		again.list(chain, bySubject(cas, last.Subject.DER()))
+		if again.v.Status == 0 || c.v.Status&SignerNotFound != 0 {
+			c = again
+		}
+	}
+	if c.v.Status != 0 {
+		return c.v
+	}
+	effective := crl.Effective(crls)
+	for i := range chain {
+		// GnuTLS begins with the last.
+		cert := chain[(i+len(chain)-1)%len(chain)]
+		for _, l := range effective {
+			if !bytes.Equal(l.Issuer.DER(), cert.Issuer.DER()) {
+				continue
+			}
+			entry, found, err := l.Lookup(cert.Serial)
+			if err != nil || !found {
+				continue
+			}
+			text := fmt.Sprintf("it was revoked at %s", entry.Revoked.Format(time.RFC3339))
+			if r := entry.ReasonText(); r != "" {
+				text += " (" + r + ")"
+			}
+			c.add(Revoked, cert, "certificate-revoked", text)
+			c.v.Revocation, c.v.RevokedBy = entry, l
+			return c.v
+		}
+	}
+	return c.v
+}
+
+func bySubject(cas []*certs.Certificate, name []byte) []*certs.Certificate {
+	var out []*certs.Certificate
+	for _, ca := range cas {
+		if bytes.Equal(ca.Subject.DER(), name) {
+			out = append(out, ca)
+		}
+	}
+	return out
+}
+
+// sortChain puts each certificate's issuer behind it and drops what does not belong to the path of the first
+// (_gnutls_sort_clist). Lists longer than maxDepth stay as they are.
+func sortChain(list []*certs.Certificate) []*certs.Certificate {
+	if len(list) > maxDepth {
+		return list
+	}
+	issuer := func(i int) int {
+		for j := 1; j < len(list); j++ {
+			if j != i && isIssuer(list[i], list[j]) {
+				return j
+			}
+		}
+		return -1
+	}
+	out := []*certs.Certificate{list[0]}
+	for at := issuer(0); at >= 0 && len(out) < len(list); at = issuer(at) {
+		out = append(out, list[at])
+	}
+	return out
+}
+
+// cut ends the chain where a trusted issuer is reached and drops a self-signed end and what follows a certificate that
+// is itself trusted (gnutls_x509_trust_list_verify_crt2, shorten_clist).
+func (c *checker) cut(chain, cas []*certs.Certificate) []*certs.Certificate {
+	if n := len(chain); n > 1 && isIssuer(chain[n-1], chain[n-1]) {
+		chain = chain[:n-1]
+	}
+	for i := 1; i < len(chain); i++ {
+		// The table is asked by the issuer's name, so only self-issued CAs are found here.
+		for _, ca := range bySubject(cas, chain[i].Issuer.DER()) {
+			if bytes.Equal(ca.Raw, chain[i].Raw) {
+				return chain[:i+1]
+			}
+		}
+	}
+	return chain
+}
+
+// isIssuer compares names octet by octet, and key identifiers where both have them (is_issuer).
+func isIssuer(cert, issuer *certs.Certificate) bool {
+	if !bytes.Equal(cert.Issuer.DER(), issuer.Subject.DER()) {
+		return false
+	}
+	aki, ok := authorityKeyID(cert)
+	if !ok {
+		return true
+	}
+	ski, ok := subjectKeyID(issuer)
+	return !ok || bytes.Equal(aki, ski)
+}
+
+func extension(c *certs.Certificate, oid string) ([]byte, bool) {
+	for _, e := range c.Extensions {
+		if e.OID == oid {
+			return e.Value, true
+		}
+	}
+	return nil, false
+}
+
+func authorityKeyID(c *certs.Certificate) ([]byte, bool) {
+	v, ok := extension(c, "2.5.29.35")
+	if !ok {
+		return nil, false
+	}
+	s := cryptobyte.String(v)
+	var seq, id cryptobyte.String
+	var present bool
+	if !s.ReadASN1(&seq, casn1.SEQUENCE) || !seq.ReadOptionalASN1(&id, &present, casn1.Tag(0).ContextSpecific()) || !present {
+		return nil, false
+	}
+	return id, true
+}
+
+func subjectKeyID(c *certs.Certificate) ([]byte, bool) {
+	v, ok := extension(c, "2.5.29.14")
+	if !ok {
+		return nil, false
+	}
+	s := cryptobyte.String(v)
+	var id cryptobyte.String
+	if !s.ReadASN1(&id, casn1.OCTET_STRING) {
+		return nil, false
+	}
+	return id, true
+}
+
+// A checker walks one chain.
+type checker struct {
+	at time.Time
+	// floor applies the profile LOW: RSA and DSA keys from 1024 bits on, curves from 160.
+	floor bool
+	v     Verdict
+
+	pathLen  int
+	nc       constraints
+	features map[int]bool
+}
+
+func (c *checker) add(s Status, cert *certs.Certificate, rule, text string) {
+	c.v.Status |= s | Invalid
+	c.v.Problems = append(c.v.Problems, Problem{Status: s, Cert: cert, Rule: rule, Text: text})
+}
+
+// list judges a sorted chain against trusted certificates (_gnutls_verify_crt_status).
+func (c *checker) list(chain, trusted []*certs.Certificate) {
+	if n := len(chain); n > 1 && isIssuer(chain[n-1], chain[n-1]) {
+		chain = chain[:n-1]
+	}
+search:
+	for i, cert := range chain {
+		for _, ca := range trusted {
+			// A CA may have been issued again: the same name and key is the same CA. The leaf must be the very same.
+			same := bytes.Equal(cert.Raw, ca.Raw)
+			if i > 0 {
+				same = bytes.Equal(cert.Subject.DER(), ca.Subject.DER()) && bytes.Equal(cert.RawPublicKeyInfo, ca.RawPublicKeyInfo)
+			}
+			if !same {
+				continue
+			}
+			c.times(ca, true)
+			c.size(ca)
+			if c.v.Status != 0 {
+				return
+			}
+			chain = chain[:i]
+			break search
+		}
+	}
+	if len(chain) == 0 {
+		return // the leaf itself is trusted
+	}
+	c.pathLen = maxDepth
+	if !c.one(chain[len(chain)-1], trusted, len(chain) == 1, false) {
+		return
+	}
+	for i := len(chain) - 1; i > 0; i-- {
+		if !c.one(chain[i-1], chain[i:i+1], i == 1, true) {
+			return
+		}
+	}
+}
+
+// findIssuer takes the first candidate, or rather the last of several that is valid now (find_issuer).
+func (c *checker) findIssuer(cert *certs.Certificate, candidates []*certs.Certificate) *certs.Certificate {
+	var issuer *certs.Certificate
+	for _, ca := range candidates {
+		if !isIssuer(cert, ca) {
+			continue
+		}
+		if issuer == nil || c.at.Before(ca.NotAfter) && !c.at.Before(ca.NotBefore) {
+			issuer = ca
+		}
+	}
+	return issuer
+}
+
+// one judges a certificate against its possible issuers (verify_crt). leaf is true for the end of the chain, sent where
+// the issuer was sent by the peer rather than trusted.
+func (c *checker) one(cert *certs.Certificate, candidates []*certs.Certificate, leaf, sent bool) bool {
+	before := c.v.Status
+	if c.pathLen == 0 {
+		c.add(ConstraintsFailure, cert, "path-too-long", "a CA above it allows no further CA below itself (pathlen)")
+		return false
+	}
+	c.pathLen--
+	issuer := c.findIssuer(cert, candidates)
+	tbs, alg, sig, err := signature.Split(cert.Raw)
+	if issuer == nil {
+		c.add(SignerNotFound, cert, "unknown-issuer", c.whyUnknown(cert, candidates))
+	} else {
+		c.constraints(cert, issuer, leaf)
+		c.issuerIsCA(cert, issuer, sent)
+		c.signature(cert, issuer, tbs, alg, sig, err)
+		if oid := unknownCritical(issuer); oid != "" {
+			c.add(UnknownCritical, issuer, "unknown-critical-extension", "its extension "+oid+" is critical, and GnuTLS does not know it")
+		}
+	}
+	if leaf {
+		if oid := unknownCritical(cert); oid != "" {
+			c.add(UnknownCritical, cert, "unknown-critical-extension", "its extension "+oid+" is critical, and GnuTLS does not know it")
+		}
+	}
+	if err == nil {
+		c.size(cert)
+		if issuer != nil {
+			c.size(issuer)
+		}
+		if alg.Insecure() && !isIssuer(cert, cert) {
+			c.add(InsecureAlgorithm, cert, "insecure-algorithm", fmt.Sprintf("its signature is %v, which GnuTLS counts as broken", alg))
+		}
+	}
+	if issuer != nil {
+		c.times(issuer, true)
+	}
+	c.times(cert, !leaf)
+	return c.v.Status == before
+}
+
+// whyUnknown says which CA would be needed, and when only the key differs.
+func (c *checker) whyUnknown(cert *certs.Certificate, candidates []*certs.Certificate) string {
+	name, err := cert.Issuer.Text()
+	if err != nil {
+		name = "an unreadable name"
+	}
+	for _, ca := range candidates {
+		if bytes.Equal(ca.Subject.DER(), cert.Issuer.DER()) {
+			return fmt.Sprintf("its issuer %q is there by name, but with another key", name)
+		}
+	}
+	return fmt.Sprintf("its issuer %q is not among the CAs", name)
+}
+
+// issuerIsCA demands CA:TRUE and keyCertSign of an issuer (check_if_ca and verify_crt). A trusted certificate of
+// version 1, or a trusted self-signed one without basicConstraints, counts as a CA.
+func (c *checker) issuerIsCA(cert, issuer *certs.Certificate, sent bool) {
+	if issuer.Version == 1 && !sent {
+		return
+	}
+	bc := issuer.BasicConstraints
+	switch {
+	case bytes.Equal(cert.Raw, issuer.Raw):
+	case bc != nil && bc.CA:
+		if bc.PathLen >= 0 && bc.PathLen < c.pathLen {
+			c.pathLen = bc.PathLen
+		}
+	case bc == nil && !sent && isIssuer(issuer, issuer):
+	default:
+		c.add(SignerNotCA, issuer, "issuer-is-no-ca", "it signed another certificate, but does not say CA:TRUE")
+	}
+	if issuer.KeyUsage != nil && issuer.KeyUsage.Bits&x509.KeyUsageCertSign == 0 {
+		c.add(ConstraintsFailure, issuer, "ca-without-certsign", "it signed another certificate, but its keyUsage has no keyCertSign")
+	}
+}
+
+func (c *checker) signature(cert, issuer *certs.Certificate, tbs []byte, alg signature.Algorithm, sig []byte, err error) {
+	if err == nil {
+		err = signature.Check(alg, issuer.RawPublicKeyInfo, tbs, sig)
+	}
+	switch {
+	case err == nil:
+	case errors.Is(err, signature.ErrUnsupportedKey):
+		c.v.Unchecked = append(c.v.Unchecked, Problem{Cert: cert, Rule: "cannot-check-signature", Text: err.Error()})
+	case errors.Is(err, signature.ErrMismatch):
+		c.add(SignatureFailure, cert, "signature-wrong", "its signature was not made with the key of its issuer")
+	case errors.Is(err, signature.ErrConstraint):
+		c.add(ConstraintsFailure, cert, "signature-wrong", err.Error())
+	default:
+		c.add(0, cert, "signature-wrong", "its signature cannot be checked: "+err.Error())
+	}
+}
+
+// times sets Expired or NotActivated (check_time_status).
+func (c *checker) times(cert *certs.Certificate, ca bool) {
+	// GnuTLS counts whole seconds, both ends included.
+	at := c.at.Truncate(time.Second)
+	rules := [2]string{"certificate-not-yet-valid", "certificate-expired"}
+	if ca {
+		rules = [2]string{"ca-not-yet-valid", "ca-expired"}
+	}
+	switch {
+	case at.Before(cert.NotBefore):
+		c.add(NotActivated, cert, rules[0], notYetText(cert))
+	case at.After(cert.NotAfter):
+		c.add(Expired, cert, rules[1], expiredText(cert))
+	}
+}
+
+func expiredText(c *certs.Certificate) string {
+	return "it expired at " + c.NotAfter.UTC().Format(time.RFC3339)
+}
+
+func notYetText(c *certs.Certificate) string {
+	return "it is not valid before " + c.NotBefore.UTC().Format(time.RFC3339)
+}
+
+// minimumBits is GNUTLS_SEC_PARAM_LOW, the profile of the priority NORMAL.
+const minimumBits = 1024
+
+// size refuses keys below the profile LOW (is_level_acceptable); the sanity check has no profile.
+func (c *checker) size(cert *certs.Certificate) {
+	if !c.floor {
+		return
+	}
+	for _, p := range c.v.Problems {
+		if p.Cert == cert && p.Rule == "key-too-small" {
+			return
+		}
+	}
+	if bits := keyBits(cert); bits > 0 && bits < minimumBits {
+		c.add(InsecureAlgorithm, cert, "key-too-small",
+			fmt.Sprintf("its key has %d bits, GnuTLS wants at least %d", bits, minimumBits))
+	}
+}
+
+// keyBits gives the size of an RSA or DSA key, 0 for others (the smallest curve there is passes the profile LOW).
+func keyBits(cert *certs.Certificate) int {
+	var key crypto.PublicKey = cert.PublicKey
+	if key == nil {
+		key, _, _ = signature.PublicKey(cert.RawPublicKeyInfo) // nil if it cannot be read
+	}
+	switch key.(type) {
+	case *rsa.PublicKey, *dsa.PublicKey:
+		return signature.Bits(key)
+	}
+	return 0
+}
+
+// supportedExtensions are those that GnuTLS 3.7.9 knows and therefore lets pass when critical.
+var supportedExtensions = map[string]bool{
+	"2.5.29.14": true, "2.5.29.15": true, "2.5.29.16": true, "2.5.29.17": true, "2.5.29.18": true, "2.5.29.19": true,
+	"2.5.29.30": true, "2.5.29.31": true, "2.5.29.32": true, "2.5.29.35": true, "2.5.29.37": true,
+	"2.5.29.54": true, "1.3.6.1.5.5.7.1.1": true, "1.3.6.1.5.5.7.1.14": true, "1.3.6.1.5.5.7.1.24": true,
+}
+
+func unknownCritical(c *certs.Certificate) string {
+	for _, e := range c.Extensions {
+		if e.Critical && !supportedExtensions[e.OID] {
+			return e.OID
+		}
+	}
+	return ""
+}

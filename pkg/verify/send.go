@@ -1,0 +1,44 @@
+package verify
+
+import (
+	"bytes"
+	"crypto/x509"
+	"fmt"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+)
+
+// Sends reports whether a GnuTLS client sends its certificate to a server that names acceptable CAs, and if not why, as
+// a finding about the certificate (find_x509_client_cert). A server that names none gets the certificate.
+func Sends(chain []*certs.Certificate, acceptable []dn.Name) (finding.Finding, bool) {
+	if len(chain) == 0 {
+		return rule("no-client-identity").Finding("client", "The client has no certificate to send."), false
+	}
+	leaf := chain[0]
+	subject := fmt.Sprintf("client certificate %s", nameOf(leaf))
+	keep := func(format string, args ...any) (finding.Finding, bool) {
+		f := rule("client-certificate-not-sent").Finding(subject, fmt.Sprintf("The client does not send its certificate: "+format, args...))
+		f.LibvirtMessage = "Unable to verify TLS peer: No certificate was found."
+		return f, false
+	}
+	if leaf.KeyUsage != nil && leaf.KeyUsage.Bits&x509.KeyUsageDigitalSignature == 0 {
+		return keep("its keyUsage has no digitalSignature, without which GnuTLS cannot sign the handshake.")
+	}
+	if len(acceptable) == 0 {
+		return finding.Finding{}, true
+	}
+	for _, c := range chain {
+		for _, name := range acceptable {
+			if bytes.Equal(c.Issuer.DER(), name.DER()) {
+				return finding.Finding{}, true
+			}
+		}
+	}
+	issuer, err := chain[len(chain)-1].Issuer.Text()
+	if err != nil {
+		issuer = "an unreadable name"
+	}
+	return keep("its issuer %q is not among the %d CAs that the daemon names.", issuer, len(acceptable))
+}
