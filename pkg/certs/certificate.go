@@ -3,6 +3,9 @@ package certs
 import (
 	"crypto"
 	"crypto/x509"
+	"fmt"
+	"math/big"
+	"sync"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/dn"
@@ -33,6 +36,17 @@ type Certificate struct {
 	AltNames         []AltName         // subjectAltName, in order
 	HasAltNames      bool              // the extension is there, even if empty
 	Extensions       []Extension       // all, in order
+
+	raw       rawFields
+	signature []byte // content octets of the BIT STRING
+	view      *view
+}
+
+// view is what X509 keeps.
+type view struct {
+	once sync.Once
+	cert *x509.Certificate
+	err  error
 }
 
 // BasicConstraints is the extension of that name. PathLen is -1 where absent.
@@ -40,12 +54,16 @@ type BasicConstraints struct {
 	Critical bool
 	CA       bool
 	PathLen  int
+	// Undecodable reports that the extension is there but cannot be read.
+	Undecodable bool
 }
 
 // KeyUsage is the extension of that name.
 type KeyUsage struct {
 	Critical bool
 	Bits     x509.KeyUsage
+	// Undecodable reports that the extension is there but cannot be read.
+	Undecodable bool
 }
 
 // ExtKeyUsage is the extendedKeyUsage extension, the purposes as dotted OIDs in order.
@@ -73,7 +91,7 @@ const (
 // An AltName is one GeneralName.
 type AltName struct {
 	Kind  AltNameKind
-	Value []byte // content octets; for otherName the value's TLV
+	Value []byte // content octets; of an otherName the value's TLV, of a directoryName the Name's TLV
 	OID   string // of an otherName
 }
 
@@ -84,29 +102,35 @@ type Extension struct {
 	Value    []byte
 }
 
-// An ImportError is the refusal of gnutls_x509_crt_import, with GnuTLS's own text.
-type ImportError struct {
-	Text string // for example "ASN1 parser: Error in DER parsing."
+// X509 gives crypto/x509's view of the certificate, or its refusal. The result is computed once.
+func (c *Certificate) X509() (*x509.Certificate, error) {
+	if c.view == nil { // not from Import
+		return x509.ParseCertificate(c.Raw)
+	}
+	c.view.once.Do(func() { c.view.cert, c.view.err = x509.ParseCertificate(c.Raw) })
+	return c.view.cert, c.view.err
 }
 
-// Error gives GnuTLS's text.
-func (e *ImportError) Error() string { return e.Text }
+// SerialHex gives the serial number in upper-case hex without leading zero octets, as openssl prints it.
+func (c *Certificate) SerialHex() string {
+	if len(c.Serial) == 0 {
+		return "00"
+	}
+	n := new(big.Int).SetBytes(c.Serial)
+	sign := ""
+	if c.Serial[0] >= 0x80 {
+		n.Sub(n, new(big.Int).Lsh(big.NewInt(1), uint(8*len(c.Serial))))
+		sign = "-"
+	}
+	b := n.Bytes()
+	if len(b) == 0 {
+		b = []byte{0}
+	}
+	return fmt.Sprintf("%s%X", sign, b)
+}
 
-// Import reads a DER certificate, accepting and refusing exactly what GnuTLS does (an *ImportError).
-func Import(der []byte) (*Certificate, error) { panic("unimplemented") }
-
-// ImportPEM reads the first certificate of a PEM text the way gnutls_x509_crt_import searches it, as virt-pki-query-dn
-// and libvirt's sanity check do.
-func ImportPEM(text []byte) (*Certificate, error) { panic("unimplemented") }
-
-// ImportPEMList reads all certificates of a PEM text the way gnutls_x509_crt_list_import does, at most limit (0: all).
-func ImportPEMList(text []byte, limit int) ([]*Certificate, error) { panic("unimplemented") }
-
-// X509 gives crypto/x509's view of the certificate, or its refusal. The result is computed once.
-func (c *Certificate) X509() (*x509.Certificate, error) { panic("unimplemented") }
-
-// PEM gives the certificate in PEM.
-func (c *Certificate) PEM() []byte { panic("unimplemented") }
-
-// SerialHex gives the serial number in upper-case hex without leading zeros, as openssl prints it.
-func (c *Certificate) SerialHex() string { panic("unimplemented") }
+// Extension gives the first extension with that OID, or nil. Like GnuTLS it does not look behind an empty one.
+func (c *Certificate) Extension(oid string) *Extension {
+	e, _ := c.findExtension(oid)
+	return e
+}

@@ -56,12 +56,18 @@ func Context(number uint32, constructed bool) Tag {
 
 // A Decoder reads one text. The zero value reads the empty text.
 type Decoder struct {
-	buf []byte
-	pos int
+	buf   []byte
+	pos   int
+	inner bool
 }
 
 // NewDecoder gives a Decoder at the start of the text. It keeps the slice and does not change it.
 func NewDecoder(text []byte) Decoder { return Decoder{buf: text} }
+
+// NewInnerDecoder is NewDecoder for a text that was cut out of another, where more octets followed: libtasn1 takes
+// length octets that break off at the very end of what it decodes as if those missing were not announced, and such an
+// end is no real one.
+func NewInnerDecoder(text []byte) Decoder { return Decoder{buf: text, inner: true} }
 
 // Pos gives the number of octets read.
 func (d *Decoder) Pos() int { return d.pos }
@@ -129,6 +135,9 @@ func (d *Decoder) Length() (int, error) {
 		if n == 0 {
 			return 0, ErrSyntax
 		}
+		if n >= len(b) && d.inner {
+			return 0, ErrSyntax
+		}
 		for length = 0; size <= n && size < len(b); size++ {
 			if length = length<<8 | uint64(b[size]); length >= math.MaxInt32 {
 				return 0, ErrSyntax
@@ -144,6 +153,9 @@ func (d *Decoder) Length() (int, error) {
 
 // Contents reads an element with the given tag and gives its content octets.
 func (d *Decoder) Contents(want Tag) ([]byte, error) {
+	if want == OctetString && d.Next(Tag{0x20, OctetString.Number}) {
+		return nil, ErrSyntax // known to libtasn1, but not DER
+	}
 	if err := d.Expect(want); err != nil {
 		return nil, err
 	}
@@ -192,7 +204,7 @@ func (d *Decoder) Any() ([]byte, error) {
 
 // Split reads a text that is one element of any tag and definite length, as TLVs inside a checked text are.
 func Split(tlv []byte) (tag Tag, contents []byte, ok bool) {
-	d := NewDecoder(tlv)
+	d := NewInnerDecoder(tlv)
 	tag, size, ok := d.Peek()
 	if !ok {
 		return Tag{}, nil, false

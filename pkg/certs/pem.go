@@ -1,0 +1,181 @@
+package certs
+
+import (
+	"bytes"
+	"encoding/pem"
+	"fmt"
+
+	"github.com/virt-pki/virt-pki/pkg/dn"
+)
+
+// The headers that GnuTLS looks for; what follows them up to the next five pemHyphens does not matter.
+const (
+	pemHeader    = "-----BEGIN CERTIFICATE"
+	pemHeader509 = "-----BEGIN X509 CERTIFICATE"
+	pemHyphens   = "-----"
+	pemFooter    = "-----END "
+	pemMinimum   = 4
+)
+
+// ImportPEM reads the first certificate of a PEM text the way gnutls_x509_crt_import searches it, as virt-pki-query-dn
+// and libvirt's sanity check do.
+func ImportPEM(text []byte) (*Certificate, error) {
+	b, err := firstBlock(text)
+	if err != nil {
+		return nil, err
+	}
+	return Import(b)
+}
+
+// firstBlock gives the contents of the first block that GnuTLS would take: the first "CERTIFICATE", if that is of no
+// use the first "X509 CERTIFICATE". Whatever is wrong with the first, the error is that of the second.
+func firstBlock(text []byte) ([]byte, error) {
+	if b, ok := pemBlock(text, pemHeader); ok {
+		return b, nil
+	}
+	if b, ok := pemBlock(text, pemHeader509); ok {
+		return b, nil
+	}
+	if i := bytes.Index(text, []byte(pemHeader509)); i >= 0 {
+		return nil, &ImportError{"Base64 decoding error."}
+	}
+	return nil, &ImportError{textNoPEM}
+}
+
+// pemBlock decodes the first block with the header (_gnutls_fbase64_decode).
+func pemBlock(text []byte, pemHeader string) ([]byte, bool) {
+	_, rest, ok := bytes.Cut(text, []byte(pemHeader))
+	if !ok {
+		return nil, false
+	}
+	if _, rest, ok = bytes.Cut(rest, []byte(pemHyphens)); !ok {
+		return nil, false
+	}
+	encoded, _, ok := bytes.Cut(rest, []byte(pemFooter))
+	if !ok || len(encoded) < pemMinimum {
+		return nil, false
+	}
+	return decodeBase64(encoded)
+}
+
+// decodeBase64 decodes as GnuTLS does with nettle: blanks, tabs and line ends do not count, the data end at the first
+// hyphen, padding is exact, bits left over are zero. Other than encoding/base64 it tolerates VT and FF.
+func decodeBase64(text []byte) ([]byte, bool) {
+	out := make([]byte, 0, len(text)/4*3+3)
+	word, bits, padding := uint32(0), 0, 0
+	for _, c := range text {
+		var v byte
+		switch {
+		case c == '-':
+			return out, bits == 0
+		case c == ' ' || '\t' <= c && c <= '\r':
+			continue
+		case c == '=':
+			if bits == 0 || padding > 2 || word&(1<<bits-1) != 0 {
+				return nil, false
+			}
+			padding++
+			bits -= 2
+			continue
+		case 'A' <= c && c <= 'Z':
+			v = c - 'A'
+		case 'a' <= c && c <= 'z':
+			v = c - 'a' + 26
+		case '0' <= c && c <= '9':
+			v = c - '0' + 52
+		case c == '+':
+			v = 62
+		case c == '/':
+			v = 63
+		default:
+			return nil, false
+		}
+		if padding > 0 {
+			return nil, false
+		}
+		word = word<<6 | uint32(v)
+		if bits += 6; bits >= 8 {
+			bits -= 8
+			out = append(out, byte(word>>bits))
+		}
+	}
+	return out, bits == 0
+}
+
+// ImportPEMList reads all certificates of a PEM text the way gnutls_x509_crt_list_import does, at most limit (0: all).
+// One that cannot be imported makes the whole list fail; those beyond the limit are not looked at. libvirt reads a CA
+// file with limit 16.
+func ImportPEMList(text []byte, limit int) ([]*Certificate, error) {
+	rest := nextHeader(text)
+	if rest == nil {
+		return nil, &ImportError{textNoneFound}
+	}
+	var list []*Certificate
+	for rest != nil && (limit == 0 || len(list) < limit) {
+		c, err := ImportPEM(rest)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, c)
+		rest = nextHeader(rest[1:])
+	}
+	return list, nil
+}
+
+// nextHeader gives the text from the next header on: the first "CERTIFICATE", only if there is none the first "X509
+// CERTIFICATE".
+func nextHeader(text []byte) []byte {
+	for _, h := range []string{pemHeader, pemHeader509} {
+		if i := bytes.Index(text, []byte(h)); i >= 0 {
+			return text[i:]
+		}
+	}
+	return nil
+}
+
+// PEM gives the certificate in PEM.
+func (c *Certificate) PEM() []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})
+}
+
+// A QueryError is the refusal of virt-pki-query-dn to print a name, with its message.
+type QueryError struct {
+	// Step is "Unable to load certificate, make sure it is in PEM format" or "Failed to get distinguished name".
+	Step string
+	// Err is GnuTLS's refusal: an *ImportError or a *dn.Error, dn.ErrAborts where the real tool aborts.
+	Err error
+}
+
+// Error gives what virt-pki-query-dn writes to stderr.
+func (e *QueryError) Error() string { return fmt.Sprintf("%s: %s", e.Step, e.Err) }
+
+// Unwrap gives GnuTLS's refusal.
+func (e *QueryError) Unwrap() error { return e.Err }
+
+// The steps of a QueryError.
+const (
+	StepLoad = "Unable to load certificate, make sure it is in PEM format"
+	StepName = "Failed to get distinguished name"
+)
+
+// QueryDN gives what virt-pki-query-dn of libvirt 9.0.0 prints for a file with these contents, without the line end. An
+// error is a *QueryError with the text that the tool writes to stderr; where the real tool aborts instead, it wraps
+// dn.ErrAborts. It does no more than is needed for that: a whole process of `virt-pki query-dn` should be quick.
+func QueryDN(file []byte) (string, error) { return QueryDNFor(file, dn.GnuTLS37) }
+
+// QueryDNFor is QueryDN for another GnuTLS.
+func QueryDNFor(file []byte, r dn.Rendering) (string, error) {
+	b, err := firstBlock(file)
+	if err != nil {
+		return "", &QueryError{StepLoad, err}
+	}
+	c, err := importDER(b)
+	if err != nil {
+		return "", &QueryError{StepLoad, err}
+	}
+	text, err := c.Subject.TextFor(r)
+	if err != nil {
+		return "", &QueryError{StepName, err}
+	}
+	return text, nil
+}
