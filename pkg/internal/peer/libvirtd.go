@@ -214,7 +214,7 @@ func setting(conf, key string) string {
 func (d *Libvirtd) await(t testing.TB) {
 	t.Helper()
 	begin := time.Now()
-	d.Ready = within(10*time.Second, func() bool {
+	d.Ready = within(20*time.Second, func() bool {
 		if exit, ended := d.process.Wait(0); ended {
 			d.Exit = exit
 			return true

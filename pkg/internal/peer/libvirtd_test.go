@@ -83,7 +83,7 @@ func TestConfLinesReplaceAndDrop(t *testing.T) {
 	if r.Exit != 1 || !strings.Contains(r.Stderr, "Unable to read TLS confirmation") {
 		t.Errorf("a client that the DN list does not let in: %v", r)
 	}
-	if text := "Client's Distinguished Name is not on the list of allowed clients"; !d.WaitLog(text, time.Second) {
+	if text := "Client's Distinguished Name is not on the list of allowed clients"; !d.WaitLog(text, 10*time.Second) {
 		t.Errorf("the log lacks %q: %q", text, d.Messages())
 	}
 }

@@ -80,7 +80,11 @@ func TestResultsOfProgramsThatEndInDifferentWays(t *testing.T) {
 		{"too long, with a child that holds the pipe", "echo begun; sleep 60 & sleep 60", Result{Stdout: "begun\n", Exit: -1, TimedOut: true}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			got := Place{Timeout: 500 * time.Millisecond}.Run(t, "sh", "-c", c.sh)
+			var here Place
+			if c.want.TimedOut {
+				here.Timeout = 2 * time.Second
+			}
+			got := here.Run(t, "sh", "-c", c.sh)
 			if got != c.want {
 				t.Errorf("got %v\nwant %v", got, c.want)
 			}
@@ -134,7 +138,7 @@ func TestNothingOutlivesAKilledTestBinary(t *testing.T) {
 	time.Sleep(200 * time.Millisecond) // until the chains have reached their last program
 	cmd.Process.Kill()
 	for _, pid := range pids {
-		if !within(3*time.Second, func() bool { return gone(pid) }) {
+		if !within(10*time.Second, func() bool { return gone(pid) }) {
 			t.Errorf("process %d lives on", pid)
 			syscall.Kill(pid, syscall.SIGKILL)
 		}
@@ -150,7 +154,7 @@ func gone(pid int) bool {
 func TestNothingIsLeftBehindByAProgramThatEnds(t *testing.T) {
 	r := Run(t, "sh", "-c", "sleep 300 >/dev/null 2>&1 & echo $!")
 	b := Place{}.Start(t, "sh", "-c", "sleep 300 & echo $!; wait")
-	if !b.WaitLog("\n", time.Second) {
+	if !b.WaitLog("\n", 10*time.Second) {
 		t.Fatal("the program did not begin")
 	}
 	if exit, ok := b.Wait(50 * time.Millisecond); ok || exit != -1 {
@@ -161,7 +165,7 @@ func TestNothingIsLeftBehindByAProgramThatEnds(t *testing.T) {
 	}
 	for _, text := range []string{r.Stdout, b.Log()} {
 		pid, err := strconv.Atoi(strings.TrimSpace(text))
-		if err != nil || !within(time.Second, func() bool { return gone(pid) }) {
+		if err != nil || !within(10*time.Second, func() bool { return gone(pid) }) {
 			t.Errorf("process %q lives on: %v", text, err)
 		}
 	}

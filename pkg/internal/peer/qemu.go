@@ -40,7 +40,7 @@ func StartNBD(t testing.TB, o NBDOptions) *NBD {
 	n := &NBD{Exit: -1, Port: FreePort(t, "127.0.0.1")}
 	n.Process = o.Start(t, "qemu-nbd", "--bind=127.0.0.1", "--port="+strconv.Itoa(n.Port), "--persistent", "--shared=0",
 		"--format=raw", "--object", tlsObject(o.Dir, "server", o.VerifyPeer), "--tls-creds=tls0", image)
-	n.Ready = within(5*time.Second, func() bool {
+	n.Ready = within(20*time.Second, func() bool {
 		if exit, ended := n.Wait(0); ended {
 			n.Exit = exit
 			return true
