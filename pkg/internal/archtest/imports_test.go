@@ -26,7 +26,9 @@ var allowed = map[string][]string{
 	"pkg/ca": {"pkg/certs", "pkg/verify", "pkg/inventory",
 		// What certs takes and gives: names.
 		"pkg/dn"},
-	"pkg/handshake": {"pkg/certs", "pkg/priority", "pkg/dnmatch", "pkg/verify", "pkg/dn"},
+	"pkg/handshake": {"pkg/certs", "pkg/priority", "pkg/dnmatch", "pkg/verify",
+		// What verify takes and certs gives.
+		"pkg/crl", "pkg/dn"},
 	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
 		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates",
 		// What ca and verify take and give: requests, roles, names.
