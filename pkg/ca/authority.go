@@ -35,6 +35,11 @@ type Authority struct {
 	// profiles are cfssl's, by whether keyEncipherment is in the key usage.
 	profiles map[bool]*config.Signing
 	lint     *rehearsal
+
+	bundle [][]byte // cert, and those above it
+	// These are set by Open only.
+	dir       string
+	inventory *inventory.Inventory
 }
 
 // New makes an authority of a CA certificate in DER and its key, which need not be in this process's memory. A nil key
@@ -52,6 +57,7 @@ func New(der []byte, key crypto.Signer, policy Policy, recorder Recorder) (*Auth
 		algorithm: signer.DefaultSigAlgo(publicOnly{public: cert.PublicKey}),
 		profiles:  map[bool]*config.Signing{false: signingPolicy(policy, false), true: signingPolicy(policy, true)},
 	}
+	a.bundle = [][]byte{cert.Raw}
 	a.lint = &rehearsal{ca: cert, algorithm: a.algorithm}
 	if key != nil {
 		err = a.setKey(key)

@@ -3,6 +3,7 @@ package ca
 import (
 	"net/netip"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/net/idna"
 )
@@ -31,6 +32,8 @@ func ParseHost(s string) (name string, addr netip.Addr, err error) {
 	switch {
 	case text == "":
 		return fail("it is empty", "")
+	case !utf8.ValidString(text):
+		return fail("it is not valid UTF-8", "")
 	case strings.Contains(text, "://"):
 		return fail("it is a URI", "give the host's name alone")
 	case strings.Contains(text, "/"):

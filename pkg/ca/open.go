@@ -1,0 +1,181 @@
+package ca
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
+)
+
+// Open opens the authority of a directory, locked: it can list and prepare. Unlock gives it its key. The caller closes
+// it.
+func Open(ctx context.Context, dir string) (*Authority, error) {
+	text, err := readFile(filepath.Join(dir, certFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("opening the authority: %w", &PathError{dir, "there is no authority here: " + certFile + " is missing",
+			err, "make one: virt-pki init, or take a CA over: virt-pki ca import"})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the authority: %w", err)
+	}
+	bundle, err := decodePEM(filepath.Join(dir, certFile), text)
+	if err != nil {
+		return nil, fmt.Errorf("opening the authority: %w", err)
+	}
+	path := filepath.Join(dir, policyName)
+	settings, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("opening the authority: %w", err)
+	}
+	policy, err := unmarshalPolicy(settings)
+	if err != nil {
+		return nil, fmt.Errorf("opening the authority: %w", &PathError{path, err.Error(), err, ""})
+	}
+	inv, err := inventory.Open(ctx, filepath.Join(dir, inventoryFile))
+	if err != nil {
+		return nil, fmt.Errorf("opening the authority: %w", err)
+	}
+	a, err := New(bundle[0], nil, policy, inv)
+	if err != nil {
+		inv.Close()
+		return nil, fmt.Errorf("opening the authority: %q: %w", filepath.Join(dir, certFile), err)
+	}
+	a.dir, a.inventory, a.bundle = dir, inv, bundle
+	return a, nil
+}
+
+// Inventory gives the inventory of an authority that has a directory.
+func (a *Authority) Inventory() *inventory.Inventory { return a.inventory }
+
+// Dir gives the directory as it was given to Open.
+func (a *Authority) Dir() string { return a.dir }
+
+// BundlePEM gives the CA's certificate and, for a CA below another, those above it: what belongs into every cacert.pem.
+func (a *Authority) BundlePEM() []byte { return encodePEM(a.bundle) }
+
+// Close ends the use of the authority.
+func (a *Authority) Close() error {
+	if a.inventory == nil {
+		return nil
+	}
+	return a.inventory.Close()
+}
+
+// Unlock reads the key. Without a passphrase an encrypted key gives certs.ErrPassphraseNeeded, with a wrong one
+// certs.ErrPassphrase.
+func (a *Authority) Unlock(passphrase []byte) error {
+	path := filepath.Join(a.dir, keyFile)
+	text, err := readFile(path)
+	if err != nil {
+		return fmt.Errorf("reading the CA key: %w", err)
+	}
+	defer clear(text)
+	key, err := certs.ParseKey(text, passphrase)
+	if err != nil {
+		return fmt.Errorf("reading the CA key %q: %w", path, err)
+	}
+	if err := a.setKey(key); err != nil {
+		return fmt.Errorf("reading the CA key %q: %w", path, err)
+	}
+	return nil
+}
+
+// An Adoption describes a CA to be taken over.
+type Adoption struct {
+	// Cert is the CA's certificate in PEM; those above it may follow. Key is its private key in PEM, in any form that
+	// certs.ParseKey reads. CertPath and KeyPath are their names for messages.
+	Cert, Key         []byte
+	CertPath, KeyPath string
+	// KeyPassphrase decrypts the key; Passphrase encrypts it in the authority. Empty: it lies unencrypted.
+	KeyPassphrase, Passphrase []byte
+	Policy                    Policy
+	Now                       time.Time
+
+	step func(string) // see stage
+}
+
+// Adopt takes over a CA that another program made: certificate and key are copied into a new directory, as by Create.
+// It refuses a certificate that is no CA, has ended or has a critical extension that could not be honoured, a key that
+// is not the certificate's, and a CA that a libvirt version of the policy refuses.
+func Adopt(ctx context.Context, dir string, ad Adoption) (*Authority, error) {
+	bundle, err := decodePEM(ad.CertPath, ad.Cert)
+	if err != nil {
+		return nil, err
+	}
+	key, err := certs.ParseKey(ad.Key, ad.KeyPassphrase)
+	if err != nil {
+		return nil, fmt.Errorf("reading the CA key %q: %w", ad.KeyPath, err)
+	}
+	// The certificate of the key comes first, wherever in the file it was.
+	found := -1
+	for i, der := range bundle {
+		if c, err := x509.ParseCertificate(der); err == nil && certs.SameKey(c.PublicKey, key.Public()) {
+			found = i
+			break
+		}
+	}
+	if found < 0 {
+		return nil, fmt.Errorf("%q and %q: %w", ad.CertPath, ad.KeyPath, ErrKeyMismatch)
+	}
+	own := bundle[found]
+	bundle = append([][]byte{own}, append(bundle[:found:found], bundle[found+1:]...)...)
+	policy := ad.Policy.withDefaults()
+	a, err := New(own, key, policy, nil)
+	if err != nil {
+		return nil, fmt.Errorf("%q: %w", ad.CertPath, err)
+	}
+	if _, _, err := (&Prepared{authority: a}).validity(ad.Now, Order{}); err != nil {
+		return nil, fmt.Errorf("%q: %w", ad.CertPath, err)
+	}
+	if err := rehearseCA(own, policy, ad.Now); err != nil {
+		return nil, fmt.Errorf("%q: %w", ad.CertPath, err)
+	}
+	st, err := newStage(dir, ad.step)
+	if err != nil {
+		return nil, fmt.Errorf("creating the authority: %w", err)
+	}
+	defer st.close()
+	return populate(ctx, dir, st, bundle, key, ad.Passphrase, policy)
+}
+
+// decodePEM gives the certificates of a PEM text.
+func decodePEM(path string, text []byte) ([][]byte, error) {
+	var bundle [][]byte
+	for rest := text; ; {
+		block, next := pem.Decode(rest)
+		if block == nil {
+			break
+		}
+		switch block.Type {
+		case "CERTIFICATE", "X509 CERTIFICATE":
+			bundle = append(bundle, block.Bytes)
+		}
+		rest = next
+	}
+	switch {
+	case len(bundle) > 0:
+		return bundle, nil
+	case len(bytes.TrimSpace(text)) == 0:
+		return nil, &PathError{path, "is empty", nil, ""}
+	case text[0] == 0x30:
+		return nil, &PathError{path, "is in DER where PEM is due", nil, "convert it: openssl x509 -inform der -in FILE -out FILE.pem"}
+	}
+	return nil, &PathError{path, "holds no certificate in PEM", nil, ""}
+}
+
+// encodePEM gives certificates in PEM.
+func encodePEM(bundle [][]byte) []byte {
+	var out bytes.Buffer
+	for _, der := range bundle {
+		_ = pem.Encode(&out, &pem.Block{Type: "CERTIFICATE", Bytes: der}) // a buffer takes everything
+	}
+	return out.Bytes()
+}
