@@ -3,11 +3,19 @@ package handshake
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
 	"net"
+	"os"
+	"strings"
+	"syscall"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/dnmatch"
 	"github.com/virt-pki/virt-pki/pkg/finding"
@@ -20,6 +28,10 @@ type Credentials struct {
 	CRLs  [][]byte             // DER
 	Chain []*certs.Certificate // own certificate first; empty: no identity
 	Key   crypto.Signer        // nil: no identity
+	// Lists are revocation lists that were read already, in addition to CRLs.
+	Lists []*crl.List
+	// Keyless says that the key of Chain exists but is not at hand. Judge needs no keys; Client and Server refuse.
+	Keyless bool
 }
 
 // Config is how one end behaves.
@@ -50,11 +62,15 @@ type Transcript struct {
 	PeerChain             []*certs.Certificate
 	// CANames are the acceptable CAs the server listed in its request (seen by the client).
 	CANames []dn.Name
+	// Requested reports whether the server asked for a client certificate at all; libvirt always does.
+	Requested bool
 	// Sent reports whether the client sent its certificate.
 	Sent bool
 	// Byte reports whether the confirmation byte 0x01 was written (server) or read (client).
-	Byte   bool
-	Stages []Stage
+	Byte bool
+	// Simulated reports that there was no TLS: the verdict is Judge's.
+	Simulated bool
+	Stages    []Stage
 	// Outcome is finding.Connected when this end is content.
 	Outcome finding.Outcome
 	// Findings are this end's findings about the other, in libvirt's order.
@@ -63,20 +79,234 @@ type Transcript struct {
 	LibvirtMessage string
 }
 
-// Client does a libvirt client's part over conn, up to and including the confirmation byte. On success the returned
-// connection carries the RPC. The Transcript is never nil; the error is for what is not an outcome of a connection.
-func Client(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcript, error) { panic("unimplemented") }
-
-// Server does a libvirt daemon's part over conn, up to and including the confirmation byte.
-func Server(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcript, error) { panic("unimplemented") }
-
-// Result is what a connection between two ends comes to.
-type Result struct {
-	Outcome        finding.Outcome
-	Client, Server *Transcript
+// Cause gives the first finding of severity error, which is why this end is not content.
+func (t *Transcript) Cause() (finding.Finding, bool) {
+	for _, f := range t.Findings {
+		if f.Severity == finding.Error {
+			return f, true
+		}
+	}
+	return finding.Finding{}, false
 }
 
-// Pair connects the two ends in memory, with real TLS.
-func Pair(ctx context.Context, client, server Config) (Result, error) { panic("unimplemented") }
+// The texts that libvirt's users see.
+const (
+	msgVerify      = "authentication failed: Failed to verify peer's certificate"
+	msgNoByte      = "Unable to read TLS confirmation: Input/output error"
+	msgNoByteYet   = "Unable to read TLS confirmation: Resource temporarily unavailable"
+	msgWrongByte   = "server verification (of our certificate or IP address) failed"
+	msgHandshake   = "authentication failed: TLS handshake failed "
+	msgTerminated  = msgHandshake + "The TLS connection was non-properly terminated."
+	msgNoSuite     = msgHandshake + "No supported cipher suites have been found."
+	msgUnexpected  = msgHandshake + "An unexpected TLS packet was received."
+	msgAlert       = msgHandshake + "A TLS fatal alert has been received."
+	msgPullError   = msgHandshake + "Error in the pull function."
+	stageTLS       = "tls"
+	stagePeer      = "peer"
+	stageByte      = "byte"
+	confirmation   = 0x01
+	maxTicketAlert = 19 // length of a TLS 1.3 record that holds an alert
+)
 
-var _ = x509.Certificate{}
+// curves are those of GnuTLS 3.7.9's NORMAL that crypto/tls has. Debian's GnuTLS knows no ML-KEM.
+var curves = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP384, tls.CurveP521}
+
+// errNoKey is for configurations that cannot be used for a real connection.
+var errNoKey = errors.New("the private key of the certificate is not at hand")
+
+// base makes what both ends have in common.
+func (c Config) base() (*tls.Config, error) {
+	if c.Libvirt == (verify.Version{}) {
+		return nil, errors.New("handshake without a libvirt version to behave as")
+	}
+	if c.Keyless && len(c.Chain) > 0 {
+		return nil, errNoKey
+	}
+	t := &tls.Config{
+		MinVersion:             c.MinVersion,
+		MaxVersion:             c.MaxVersion,
+		SessionTicketsDisabled: true,
+		CurvePreferences:       curves,
+		// The peer is judged by package verify, once the handshake is done, as libvirt does.
+		InsecureSkipVerify: true,
+	}
+	if t.MinVersion == 0 {
+		t.MinVersion = tls.VersionTLS12
+	}
+	return t, nil
+}
+
+// identity makes the certificate for crypto/tls; nil without one.
+func (c Config) identity() *tls.Certificate {
+	if len(c.Chain) == 0 || c.Key == nil {
+		return nil
+	}
+	id := &tls.Certificate{PrivateKey: c.Key}
+	for _, cert := range c.Chain {
+		id.Certificate = append(id.Certificate, cert.Raw)
+	}
+	if leaf, err := c.Chain[0].X509(); err == nil {
+		id.Leaf = leaf
+	}
+	return id
+}
+
+// session makes the judgement about a peer.
+func (c Config) session(local certs.Role, peer []*certs.Certificate) verify.Session {
+	return verify.Session{Local: local, Peer: peer, CAs: c.CAs, CRLs: c.CRLs, Lists: c.Lists, Host: c.Host, Allowed: c.Allowed,
+		At: c.At, Libvirt: c.Libvirt}
+}
+
+// judge makes the findings about a peer and reports whether this end goes on.
+func (c Config) judge(local certs.Role, peer []*certs.Certificate, t *Transcript) bool {
+	fs := c.session(local, peer).Check()
+	ok := true
+	for i, f := range fs {
+		if f.Severity != finding.Error {
+			continue
+		}
+		if c.NoVerify && f.Rule != "empty-rdn" {
+			// libvirt logs the text and goes on.
+			fs[i].Severity, fs[i].Effect = finding.Warning, finding.Ignores
+			continue
+		}
+		ok = false
+	}
+	t.Findings = append(t.Findings, fs...)
+	if !ok {
+		t.LibvirtMessage = msgVerify
+		t.Outcome = finding.ClientRejectsServer
+		if local == certs.Server {
+			t.Outcome = finding.ServerRejectsClient
+		}
+	}
+	return ok
+}
+
+// step times one stage.
+func (t *Transcript) step(name string, f func() error) error {
+	begin := time.Now()
+	err := f()
+	s := Stage{Name: name, Duration: time.Since(begin)}
+	if err != nil {
+		s.Err = err.Error()
+	}
+	t.Stages = append(t.Stages, s)
+	return err
+}
+
+// watch lets the context end whatever conn is doing. The returned function ends the watch and lifts the time limit.
+func watch(ctx context.Context, conn net.Conn) (done func()) {
+	if limit, ok := ctx.Deadline(); ok {
+		_ = conn.SetDeadline(limit) // a connection without deadlines is ended by the context all the same
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	return func() {
+		if stop() {
+			_ = conn.SetDeadline(time.Time{})
+		}
+	}
+}
+
+// shake does the TLS handshake and describes its result.
+func (t *Transcript) shake(ctx context.Context, conn *tls.Conn, w *wire, local certs.Role) bool {
+	err := t.step(stageTLS, func() error { return conn.HandshakeContext(ctx) })
+	w.handshaking.Store(false)
+	w.in.mark()
+	if err != nil {
+		t.handshakeFailed(ctx, err, local)
+		return false
+	}
+	state := conn.ConnectionState()
+	t.Version = strings.ReplaceAll(tls.VersionName(state.Version), " ", "")
+	t.Suite = tls.CipherSuiteName(state.CipherSuite)
+	t.Group = groupName(state.CurveID)
+	for _, c := range state.PeerCertificates {
+		cert, err := certs.Import(c.Raw)
+		if err != nil {
+			// crypto/x509 has read it, but GnuTLS would not.
+			f := handshakeRule("peer-certificate-not-importable").Finding("peer", fmt.Sprintf("GnuTLS cannot read a certificate of the peer: %v", err))
+			f.LibvirtMessage = "Unable to verify TLS peer: " + err.Error()
+			t.Findings = append(t.Findings, f)
+			t.Outcome, t.LibvirtMessage = finding.ClientRejectsServer, msgVerify
+			if local == certs.Server {
+				t.Outcome = finding.ServerRejectsClient
+			}
+			return false
+		}
+		t.PeerChain = append(t.PeerChain, cert)
+	}
+	return true
+}
+
+// groupName gives the name GnuTLS has for a curve.
+func groupName(id tls.CurveID) string {
+	switch id {
+	case 0:
+		return ""
+	case tls.CurveP256:
+		return "SECP256R1"
+	case tls.CurveP384:
+		return "SECP384R1"
+	case tls.CurveP521:
+		return "SECP521R1"
+	}
+	return id.String()
+}
+
+// handshakeFailed says what became of a handshake that did not come about.
+func (t *Transcript) handshakeFailed(ctx context.Context, err error, local certs.Role) {
+	t.Outcome = finding.HandshakeFails
+	id, message := "tls-handshake-failed", "The TLS handshake failed: "+err.Error()+"."
+	var record tls.RecordHeaderError
+	var alert tls.AlertError
+	switch {
+	case isTimeout(ctx, err):
+		t.Outcome, id = finding.Hangs, "no-answer-in-time"
+		message = "The other end did not finish the TLS handshake in time; libvirt itself would wait for ever."
+	case errors.Is(err, syscall.ECONNRESET):
+		t.LibvirtMessage = msgPullError
+		message = "The other end reset the connection during the TLS handshake."
+	case isEOF(err):
+		t.LibvirtMessage = msgTerminated
+		message = "The other end closed the connection during the TLS handshake."
+	case errors.As(err, &record):
+		t.LibvirtMessage = msgUnexpected
+		message = "What the other end sent is not TLS."
+	case errors.As(err, &alert):
+		t.LibvirtMessage = msgAlert
+	case unusableForGo(err):
+		id = "peer-certificate-not-parseable"
+		message = "The peer's certificate is of a kind that this program cannot use in a handshake (" + err.Error() + "); libvirt may."
+	case local == certs.Server:
+		t.LibvirtMessage = msgNoSuite
+	default:
+		t.LibvirtMessage = msgTerminated
+	}
+	f := handshakeRule(id).Finding("connection", message)
+	f.LibvirtMessage = t.LibvirtMessage
+	t.Findings = append(t.Findings, f)
+}
+
+func isEOF(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.ErrClosedPipe) || errors.Is(err, syscall.EPIPE)
+}
+
+func isTimeout(ctx context.Context, err error) bool {
+	var n net.Error
+	return ctx.Err() != nil || errors.Is(err, os.ErrDeadlineExceeded) || errors.As(err, &n) && n.Timeout()
+}
+
+// unusableForGo recognises the errors by which crypto/tls says that it cannot handle a peer's certificate. It has no
+// types for them.
+func unusableForGo(err error) bool {
+	text := err.Error()
+	for _, s := range []string{"failed to parse certificate", "unsupported type of public key", "unsupported certificate", "-bit keys are insecure",
+		"RSA key larger than", "unsupported public key"} {
+		if strings.Contains(text, s) {
+			return true
+		}
+	}
+	var u x509.UnhandledCriticalExtension
+	return errors.As(err, &u)
+}

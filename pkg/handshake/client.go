@@ -1,0 +1,136 @@
+package handshake
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// Client does a libvirt client's part over conn, up to and including the confirmation byte. On success the returned
+// connection carries the RPC. The Transcript is never nil; the error is for what is not an outcome of a connection.
+//
+// Without success conn is closed, in the way libvirt does it: without an alert and without close_notify.
+func Client(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcript, error) {
+	t := &Transcript{}
+	config, err := cfg.base()
+	if err != nil {
+		conn.Close()
+		return nil, t, fmt.Errorf("preparing a client's handshake: %w", err)
+	}
+	var keptBack finding.Finding
+	config.GetClientCertificate = func(cri *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		t.Requested = true
+		for _, der := range cri.AcceptableCAs {
+			if name, err := dn.FromDER(der); err == nil {
+				t.CANames = append(t.CANames, name)
+			}
+		}
+		id := cfg.identity()
+		if id == nil {
+			keptBack, _ = verify.Sends(nil, t.CANames)
+			return &tls.Certificate{}, nil
+		}
+		var send bool
+		if keptBack, send = verify.Sends(cfg.Chain, t.CANames); send {
+			// The key must also be able to sign in a way the server knows.
+			any := *cri
+			any.AcceptableCAs = nil
+			if err := any.SupportsCertificate(id); err != nil {
+				send = false
+				keptBack = handshakeRule("client-key-not-supported").Finding("client certificate",
+					"The client does not send its certificate: the daemon does not take signatures of its key ("+err.Error()+").")
+			}
+		}
+		if !send {
+			return &tls.Certificate{}, nil
+		}
+		t.Sent = true
+		return id, nil
+	}
+	w := newWire(conn)
+	done := watch(ctx, conn)
+	defer done()
+	c := tls.Client(w, config)
+	if !t.shake(ctx, c, w, certs.Client) {
+		conn.Close()
+		return nil, t, nil
+	}
+	ok := false
+	_ = t.step(stagePeer, func() error { // the findings say it
+		ok = cfg.judge(certs.Client, t.PeerChain, t)
+		return nil
+	})
+	if !ok {
+		conn.Close()
+		return nil, t, nil
+	}
+	err = t.step(stageByte, func() error { return t.confirm(ctx, c, w, cfg) })
+	if keptBack.Rule != "" && t.Requested {
+		if t.Byte && keptBack.Severity == finding.Error {
+			keptBack.Severity, keptBack.Effect = finding.Warning, finding.NoEffect // the daemon does not insist
+		}
+		if !t.Byte && keptBack.Severity != finding.Error {
+			keptBack.Severity, keptBack.Effect = finding.Error, finding.RefusesPeer
+		}
+		// The reason comes before its consequence.
+		t.Findings = append([]finding.Finding{keptBack}, t.Findings...)
+	}
+	if err != nil {
+		conn.Close()
+		return nil, t, nil
+	}
+	t.Outcome = finding.Connected
+	return c, t, nil
+}
+
+var (
+	errClosed = errors.New("the server closed the connection without the confirmation byte")
+	errOther  = errors.New("the server sent something else than the confirmation byte")
+	errTicket = errors.New("the server sent a TLS message before the confirmation byte")
+)
+
+// confirm reads the confirmation byte.
+func (t *Transcript) confirm(ctx context.Context, c *tls.Conn, w *wire, cfg Config) error {
+	var b [1]byte
+	_, err := io.ReadFull(c, b[:])
+	say := func(id string, o finding.Outcome, message, libvirtMessage string) {
+		f := handshakeRule(id).Finding("connection", message)
+		f.LibvirtMessage = libvirtMessage
+		t.Findings = append(t.Findings, f)
+		t.Outcome, t.LibvirtMessage = o, libvirtMessage
+	}
+	tickets := t.Version == "TLS1.3" && w.in.more() && w.in.kind == recordApplication && w.in.size > maxTicketAlert
+	switch {
+	case err == nil && b[0] == confirmation:
+		t.Byte = true
+		return nil
+	case err == nil:
+		say("confirmation-wrong", finding.ServerRejectsClient,
+			fmt.Sprintf("The server sent the byte %#02x where libvirt's daemon sends 0x01.", b[0]), msgWrongByte)
+		return errOther
+	case isTimeout(ctx, err):
+		if tickets && !cfg.Libvirt.AtLeast(12, 0) {
+			say("tls-session-tickets", finding.ServerRejectsClient,
+				"The server sent a TLS session ticket and no confirmation byte: it is no libvirt daemon.", msgNoByteYet)
+			return errTicket
+		}
+		say("no-answer-in-time", finding.Hangs, "The server neither confirmed nor refused in time; libvirt itself would wait for ever.", "")
+		return err
+	case errors.Is(err, io.EOF) && w.in.goodbye():
+		say("server-refused", finding.ServerRejectsClient,
+			"The server said goodbye instead of confirming; its log says why.", msgWrongByte)
+		return errClosed
+	default:
+		say("server-refused", finding.ServerRejectsClient,
+			"The server closed the connection instead of confirming; only its log says why.", msgNoByte)
+		return errClosed
+	}
+}
