@@ -123,10 +123,9 @@ func (c Config) base() (*tls.Config, error) {
 		return nil, errNoKey
 	}
 	t := &tls.Config{
-		MinVersion:             c.MinVersion,
-		MaxVersion:             c.MaxVersion,
-		SessionTicketsDisabled: true,
-		CurvePreferences:       curves,
+		MinVersion:       c.MinVersion,
+		MaxVersion:       c.MaxVersion,
+		CurvePreferences: curves,
 		// The peer is judged by package verify, once the handshake is done, as libvirt does.
 		InsecureSkipVerify: true,
 	}

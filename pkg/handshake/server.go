@@ -22,6 +22,7 @@ func Server(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 	if id := cfg.identity(); id != nil {
 		config.Certificates = []tls.Certificate{*id}
 	}
+	config.SessionTicketsDisabled = true
 	config.ClientAuth = tls.RequestClientCert
 	if len(cfg.CAs) > 0 {
 		config.ClientCAs = x509.NewCertPool()

@@ -55,8 +55,8 @@ type records struct {
 	before int // records up to the end of the handshake
 }
 
-// mark notes that the handshake is done. The peer sends no more before it has the client's last message, so that what
-// has come by now belongs to the handshake.
+// mark notes that a client's handshake is done. In TLS 1.3 the server waits for the client's last message, so that what
+// has come by now belongs to the handshake; in TLS 1.2 more may have come with the server's last message.
 func (r *records) mark() { r.before = r.count }
 
 // more reports whether a record has come since.
@@ -84,5 +84,5 @@ func (r *records) feed(p []byte) {
 
 // goodbye reports whether the latest record was an alert, as far as that can be seen from outside.
 func (r *records) goodbye() bool {
-	return r.more() && (r.kind == recordAlert || r.kind == recordApplication && r.size == maxTicketAlert)
+	return r.kind == recordAlert || r.more() && r.kind == recordApplication && r.size == maxTicketAlert
 }
