@@ -1,24 +1,12 @@
 package dnmatch
 
-// A Pattern is one compiled entry of tls_allowed_dn_list. It may be used by several goroutines.
-type Pattern struct {
-	text string
-}
-
-// Compile reads one entry. Every valid UTF-8 text is a pattern.
-func Compile(pattern string) (Pattern, error) { panic("unimplemented") }
-
-// String gives the pattern as it was written.
-func (p Pattern) String() string { return p.text }
-
-// Match reports whether GLib's g_pattern_match_simple lets dn pass, as libvirt 9.0 and later do.
-func (p Pattern) Match(dn string) bool { panic("unimplemented") }
-
-// MatchFnmatch reports whether fnmatch(pattern, dn, 0) lets dn pass, as libvirt before 7.0 did.
-func (p Pattern) MatchFnmatch(dn string) bool { panic("unimplemented") }
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // A List is a compiled tls_allowed_dn_list. A nil *List means that there is none: everybody may come in. An empty List
-// admits nobody.
+// admits nobody. It may be used by several goroutines.
 type List struct {
 	patterns []Pattern
 }
@@ -33,10 +21,89 @@ type Decision struct {
 	Reason string
 	// Suggestion is a pattern that would let this very name in.
 	Suggestion string
+	// Nearest is the place in the list, from 0, of the pattern that Reason speaks of; -1 when it speaks of none.
+	Nearest int
+	// Aborts says that the daemon ends itself over this name, at the pattern Nearest: see [Pattern.Aborts].
+	Aborts bool
 }
 
 // NewList compiles the entries in order.
-func NewList(patterns []string) (*List, error) { panic("unimplemented") }
+func NewList(patterns []string) (*List, error) {
+	l := &List{patterns: make([]Pattern, len(patterns))}
+	for i, text := range patterns {
+		p, err := Compile(text)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", i+1, err)
+		}
+		l.patterns[i] = p
+	}
+	return l, nil
+}
 
-// Decide judges dn, which is the text of dn.Name.Text.
-func (l *List) Decide(dn string) Decision { panic("unimplemented") }
+// Patterns gives the entries in order. The slice is the caller's.
+func (l *List) Patterns() []Pattern {
+	if l == nil {
+		return nil
+	}
+	return append([]Pattern(nil), l.patterns...)
+}
+
+// Match gives the place of the first pattern that lets dn in, from 0. It reports false when none does; with a nil List
+// it gives -1 and true. libvirt tries the patterns in this order, so that one which aborts the daemon ends the search:
+// nobody is let in then.
+func (l *List) Match(dn string) (index int, ok bool) {
+	if l == nil {
+		return -1, true
+	}
+	valid := utf8.ValidString(dn)
+	for i, p := range l.patterns {
+		if p.match(dn, valid) {
+			return i, true
+		}
+		if (!valid || p.c == nil || p.c.glob == nil) && p.Aborts(dn) {
+			return i, false
+		}
+	}
+	return -1, false
+}
+
+// Decide judges dn, which is the text of dn.Name.Text. Where many patterns refuse it, the explanation looks closely at
+// those only that have most in common with dn.
+func (l *List) Decide(dn string) Decision {
+	i, ok := l.Match(dn)
+	switch {
+	case l == nil:
+		return Decision{Allowed: true, Nearest: -1}
+	case ok:
+		return Decision{Allowed: true, Matched: l.patterns[i].text, Nearest: i}
+	case i >= 0:
+		return Decision{Nearest: i, Aborts: true, Reason: fmt.Sprintf("the name is not valid UTF-8, and pattern %d, which is "+
+			"matched backwards, makes GLib abort on it: the daemon ends itself", i+1)}
+	}
+	d := Decision{Nearest: -1}
+	if p, err := Compile(dn); err == nil && p.Match(dn) && dn != "" {
+		d.Suggestion = dn
+	}
+	switch {
+	case len(l.patterns) == 0:
+		d.Reason = "the list is empty: libvirt lets nobody in"
+	case dn == "":
+		d.Reason = "the name is empty"
+	default:
+		if n, ok := l.nearest(dn); ok {
+			d.Nearest, d.Reason = n.index, n.reason
+			if n.suggestion != "" {
+				d.Suggestion = n.suggestion
+			}
+			break
+		}
+		d.Reason = "none of the patterns comes near the name"
+		if len(l.patterns) == 1 {
+			d.Reason = "the pattern does not come near the name"
+		}
+	}
+	if !utf8.ValidString(dn) {
+		d.Reason += "; the name is not valid UTF-8, which no program prints readably"
+	}
+	return d
+}
