@@ -149,8 +149,9 @@ func (s *state) finish() (*Expansion, *Error) {
 		s.ciphers.removeSet(set.ciphers)
 		s.macs.removeSet(set.macs)
 		s.protocols.removeSet(set.versions)
+		// SSL 3.0 is not compiled in. With an allowlist naming a version enables it, even one that does not work.
+		s.protocols.remove(vSSL30)
 	}
-	s.protocols.remove(vSSL30) // not compiled in
 	if s.ciphers.has(cNULL) || s.kx.has(kxSRP) || s.kx.has(kxSRPRSA) || s.kx.has(kxSRPDSS) || s.kx.has(kxRSAPSK) ||
 		s.flags.NoExtensions {
 		s.protocols.remove(vTLS13)
@@ -159,8 +160,7 @@ func (s *state) finish() (*Expansion, *Error) {
 		return nil, insufficient("no protocol version is left")
 	}
 	psk := s.kx.has(kxPSK) || s.kx.has(kxDHEPSK) || s.kx.has(kxECDHEPSK)
-	maxTLS, maxDTLS := highest(&s.protocols, true), highest(&s.protocols, false)
-	if lowestTLS(&s.protocols) == vTLS13 && maxDTLS == vNone && !psk {
+	if s.protocols.bits == 1<<vTLS13 && !psk {
 		s.kx.clear()
 	}
 
@@ -173,13 +173,15 @@ func (s *state) finish() (*Expansion, *Error) {
 			return nil, insufficient("no signature algorithm is left for TLS 1.2 and TLS 1.3")
 		}
 	}
+	if s.protocols.n == 1 && s.protocols.has(vSSL30) {
+		return nil, insufficient("only SSL 3.0 is left")
+	}
 	if len(x.suites) == 0 {
 		return nil, insufficient("no cipher suite can be formed")
 	}
-	maxTLS = highest(&s.protocols, true)
 	if s.protocols.has(vTLS13) {
-		noGroup := maxTLS == vTLS13 && !psk && x.groups.n == 0
-		gap := !s.protocols.has(vTLS12) && lowestTLS(&s.protocols) < vTLS12
+		noGroup := !psk && x.groups.n == 0
+		gap := !s.protocols.has(vTLS12) && s.protocols.bits&(1<<vSSL30|1<<vTLS10|1<<vTLS11) != 0
 		if noGroup || gap {
 			s.protocols.remove(vTLS13)
 		}
@@ -202,7 +204,7 @@ func (s *state) finish() (*Expansion, *Error) {
 	x.ServerCertificateTypes = ctypeTable.names(&s.serverCerts)
 	x.Flags, x.Renegotiation = s.flags, s.renegotiation
 	x.Profile, x.Level, x.VerifyFlags = s.profile, s.level, s.verify
-	maxTLS, maxDTLS = highest(&s.protocols, true), highest(&s.protocols, false)
+	maxTLS, maxDTLS := highest(&s.protocols, isTLS), highest(&s.protocols, isDTLS)
 	x.CipherSuites = make([]Suite, 0, len(x.suites))
 	for _, p := range x.suites {
 		if c := &suites[p]; c.min <= maxTLS || c.dtls != vNone && c.dtls <= maxDTLS {

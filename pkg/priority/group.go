@@ -22,8 +22,7 @@ type group struct {
 const (
 	pkNone uint8 = iota
 	pkECDSA
-	pkX25519
-	pkX448
+	pkMontgomery // X25519 and X448
 	pkGOST256
 	pkGOST512
 	pkDH
@@ -102,8 +101,8 @@ var groups = [...]group{
 	gSECP256R1:          {0x0017, kindEC, pkECDSA, curveSECP256R1},
 	gSECP384R1:          {0x0018, kindEC, pkECDSA, curveSECP384R1},
 	gSECP521R1:          {0x0019, kindEC, pkECDSA, curveSECP521R1},
-	gX25519:             {0x001d, kindEC, pkX25519, curveX25519},
-	gX448:               {0x001e, kindEC, pkX448, curveX448},
+	gX25519:             {0x001d, kindEC, pkMontgomery, curveX25519},
+	gX448:               {0x001e, kindEC, pkMontgomery, curveX448},
 	gGC256A:             {0x0022, kindEC, pkGOST256, curveTC26256A},
 	gGC256B:             {0x0023, kindEC, pkGOST256, curveTC26256B},
 	gGC256C:             {0x0024, kindEC, pkGOST256, curveTC26256C},

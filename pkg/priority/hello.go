@@ -46,7 +46,7 @@ func (x *Expansion) ClientHello() (*ClientHello, error) {
 	if x.SetError != nil {
 		return nil, x.SetError
 	}
-	top := highest(&x.protocols, true)
+	top := highest(&x.protocols, isTLS)
 	if top == vNone {
 		e := insufficient("only DTLS versions are left, and libvirt speaks TLS")
 		e.priority = x.Priority

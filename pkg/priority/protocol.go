@@ -22,13 +22,16 @@ var protocolTable = newTable([]entry{
 var wireVersion = [...]uint16{vSSL30: 0x0300, vTLS10: 0x0301, vTLS11: 0x0302, vTLS12: 0x0303, vTLS13: 0x0304,
 	vDTLS09: 0x0100, vDTLS10: 0xfeff, vDTLS12: 0xfefd}
 
-func isTLS(v uint8) bool { return v >= vSSL30 && v <= vTLS13 }
+// isTLS says whether v is a TLS version. SSL 3.0 is none: it can stay in the list but is not compiled in.
+func isTLS(v uint8) bool { return v >= vTLS10 && v <= vTLS13 }
+
+func isDTLS(v uint8) bool { return v >= vDTLS09 }
 
 // highest gives the highest version of a kind in a list, vNone if there is none.
-func highest(l *list, tls bool) uint8 {
+func highest(l *list, kind func(uint8) bool) uint8 {
 	best := vNone
 	for _, v := range l.all() {
-		if isTLS(v) == tls && v > best {
+		if kind(v) && v > best {
 			best = v
 		}
 	}
