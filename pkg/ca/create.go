@@ -42,16 +42,17 @@ type Spec struct {
 // defaultYears is the lifetime of a CA.
 const defaultYears = 10
 
-// Rehearse checks a Spec and has the CA, and an identity issued by it, judged on throw-away keys. Create does it, too.
-func (s Spec) Rehearse() error {
-	_, err := s.template()
-	return err
+// Rehearse checks a Spec and has the CA, and an identity issued by it, judged on throw-away keys, as Create does. It gives
+// the authority as it would be, with a throw-away key that nobody has: orders can be prepared by it, but not issued.
+func (s Spec) Rehearse() (*Authority, error) {
+	_, double, err := s.template()
+	return double, err
 }
 
 // Create makes a CA and its authority in a directory, which must not exist or be empty, and gives the authority,
 // unlocked. The directory appears complete or not at all.
 func Create(ctx context.Context, dir string, s Spec) (*Authority, error) {
-	template, err := s.template()
+	template, _, err := s.template()
 	if err != nil {
 		return nil, err
 	}
@@ -79,21 +80,21 @@ func (s Spec) algorithm() certs.KeyAlgorithm {
 	return s.Key
 }
 
-// template gives the CA's certificate without its key's fields, after a rehearsal.
-func (s Spec) template() (*x509.Certificate, error) {
+// template gives the CA's certificate without its key's fields, after a rehearsal, and the rehearsed authority.
+func (s Spec) template() (*x509.Certificate, *Authority, error) {
 	if _, _, err := checkSubject(s.Subject); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	from, to := s.Now.Add(-Backdate).UTC().Truncate(time.Second), s.NotAfter.UTC().Truncate(time.Second)
 	if s.NotAfter.IsZero() {
 		to = s.Now.UTC().Truncate(time.Second).AddDate(defaultYears, 0, 0)
 	}
 	if !to.After(s.Now) {
-		return nil, &ValidityError{fmt.Sprintf("the CA would have ended on %s", day(to)), "ask for a date to come"}
+		return nil, nil, &ValidityError{fmt.Sprintf("the CA would have ended on %s", day(to)), "ask for a date to come"}
 	}
 	serial, err := newSerial()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	kind := s.algorithm()
 	switch kind { // see rehearsal.throwAway
@@ -102,19 +103,20 @@ func (s Spec) template() (*x509.Certificate, error) {
 	}
 	throwAway, err := certs.GenerateKey(kind)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	t := &x509.Certificate{SerialNumber: serial, RawSubject: s.Subject.DER(), PublicKey: throwAway.Public()}
 	policy := s.Policy.withDefaults()
 	if err := fill(t, signingPolicy(policy, false), profileCA, from, to); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.Constraints.apply(t)
 	der, err := selfSign(t, throwAway)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return t, rehearseCA(der, policy, s.Now)
+	double, err := rehearseCA(der, policy, s.Now)
+	return t, double, err
 }
 
 // selfSign signs a CA's certificate with its own key.
@@ -133,11 +135,12 @@ func selfSign(template *x509.Certificate, key crypto.Signer) ([]byte, error) {
 	return der, nil
 }
 
-// rehearseCA lets every libvirt of the policy judge a CA certificate, and a client's certificate issued by its double.
-func rehearseCA(der []byte, policy Policy, now time.Time) error {
+// rehearseCA lets every libvirt of the policy judge a CA certificate, and a client's certificate
+// issued by its double. It gives the authority, locked.
+func rehearseCA(der []byte, policy Policy, now time.Time) (*Authority, error) {
 	cert, err := certs.Import(der)
 	if err != nil {
-		return fmt.Errorf("GnuTLS would not read the CA certificate: %w", err)
+		return nil, fmt.Errorf("GnuTLS would not read the CA certificate: %w", err)
 	}
 	j := judgement{what: "CA certificate"}
 	for _, v := range policy.Libvirt {
@@ -147,15 +150,15 @@ func rehearseCA(der []byte, policy Policy, now time.Time) error {
 		}
 	}
 	if _, err := j.result(); err != nil {
-		return err
+		return nil, err
 	}
 	a, err := New(der, nil, policy, nil)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	subject, err := dn.Parse("CN=rehearsal")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	key := policy.Key
 	if _, isRSA := a.cert.PublicKey.(*rsa.PublicKey); isRSA {
@@ -165,7 +168,7 @@ func rehearseCA(der []byte, policy Policy, now time.Time) error {
 		key = certs.RSA2048 // whether that suits the versions is said for each identity
 	}
 	_, err = a.Prepare(now, Order{Key: key, Request: certs.Request{Role: certs.Client, Subject: subject}})
-	return err
+	return a, err
 }
 
 // populate fills a stage, publishes it and opens the authority.

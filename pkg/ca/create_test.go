@@ -21,6 +21,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -249,6 +250,87 @@ func TestAKilledCreationLeavesNothing(t *testing.T) {
 	}
 	if killed < 12 {
 		t.Errorf("only %d steps", killed)
+	}
+}
+
+func TestFileSystemsThatTakeNothing(t *testing.T) {
+	peer.NeedNamespaces(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct{ name, options, want string }{
+		{"read-only", "ro", `creating the authority: "%[1]s": no directory can be made here: read-only file system`},
+		// A page for the key, none for the certificate.
+		{"full", "size=4k", `creating the authority in "%[1]s/authority": "%[1]s/authority/cacert.pem": cannot be written: no space left on device`},
+		{"full later", "size=16k", `creating the authority in "%[1]s/authority": creating the inventory "%[1]s/.authority.new/inventory.db": no space left for the inventory: `},
+	} {
+		mount := t.TempDir()
+		cmd := exec.Command("unshare", "-m", "--propagation", "private", "sh", "-c",
+			`mount -t tmpfs -o `+tt.options+` none "$0" && { "$1"; status=$?; ls -A "$0" >&2; exit $status; }`, mount, self)
+		cmd.Env = append(os.Environ(), "CA_TEST_DIR="+mount+"/authority", "CA_TEST_STEP=0")
+		out, err := cmd.CombinedOutput()
+		got, want := string(out), fmt.Sprintf(tt.want, mount)
+		// After the message nothing: ls found nothing left.
+		if err == nil || !strings.HasPrefix(got, want) || strings.Count(got, "\n") != 1 {
+			t.Errorf("%s: %v\n got  %s want %s", tt.name, err, got, want)
+		}
+	}
+}
+
+func TestARehearsedAuthorityPreparesAndCannotIssue(t *testing.T) {
+	s := spec(t)
+	if err := s.Constraints.ParseConstraint("example.com", false); err != nil {
+		t.Fatal(err)
+	}
+	a, err := s.Rehearse()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := a.Prepare(s.Now, order(t, certs.Server, "CN=kvm1.example.com"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.Issue(context.Background(), p); !errors.Is(err, ErrLocked) {
+		t.Errorf("got %v", err)
+	}
+	var outside *ConstraintError
+	if _, err := a.Prepare(s.Now, order(t, certs.Server, "CN=kvm1.example.org")); !errors.As(err, &outside) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestPoliciesComeBack(t *testing.T) {
+	upstream, err := verify.ParseVersion("11.3.0-upstream")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []Policy{
+		Policy{}.withDefaults(),
+		{Libvirt: Since(upstream), Key: certs.RSA4096, Lifetime: time.Hour, StrictKeyUsage: true},
+		{Libvirt: Since(verify.V11_3), Key: certs.Ed25519, Lifetime: 36 * time.Hour},
+	} {
+		text, err := want.marshal()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := unmarshalPolicy(text)
+		if d := cmp.Diff(want, got); d != "" || err != nil {
+			t.Errorf("%v (-want +got):\n%s", err, d)
+		}
+	}
+	for text, want := range map[string]string{
+		`{"schema":1,"libvirt":["9.0.0"],"key":"dsa","lifetime":"1h"}`:         `no key algorithm "dsa"`,
+		`{"schema":1,"libvirt":["9.0.0"],"key":"rsa2048","lifetime":"1 year"}`: `lifetime "1 year" is no duration above zero, such as 8760h`,
+		`{"schema":1,"libvirt":["9.0.0"],"key":"rsa2048","lifetime":"-1h"}`:    `lifetime "-1h" is no duration above zero, such as 8760h`,
+		`{"schema":1,"libvirt":[],"key":"rsa2048","lifetime":"1h"}`:            `no libvirt version`,
+		`{"schema":1,"libvirt":["8.0"],"key":"rsa2048","lifetime":"1h"}`:       `libvirt version "8.0": older than 9.0.0, which was not measured`,
+		`{"schema":0}`: `schema 0 is unknown`,
+		`{"schema":1,"libvirt":["9.0.0"],"key":"rsa2048","lifetime":"1h"} trailing`: `invalid character 't' after top-level value`,
+	} {
+		if _, err := unmarshalPolicy([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%s:\n got  %v\n want %s", text, err, want)
+		}
 	}
 }
 

@@ -127,6 +127,18 @@ func (s *stage) mkdir(name string) error {
 
 // write makes a file that has its mode before it has content, and is on the disk when write returns.
 func (s *stage) write(name string, content []byte, mode fs.FileMode) error {
+	if err := s.writeFile(name, content, mode); err != nil {
+		hint := ""
+		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+			hint = "make room: df -h " + filepath.Dir(s.final)
+		}
+		return &PathError{filepath.Join(s.final, name), "cannot be written: " + reason(err), err, hint}
+	}
+	return nil
+}
+
+// writeFile is write with the error as the operating system gives it.
+func (s *stage) writeFile(name string, content []byte, mode fs.FileMode) error {
 	s.do("create " + name)
 	path := filepath.Join(s.path, name)
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, mode&0o600)

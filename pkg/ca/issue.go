@@ -49,8 +49,11 @@ func (a *Authority) Issue(ctx context.Context, p *Prepared) (Issued, error) {
 // or none, in the order of the list. progress, which may be nil, is called with the number of those signed, from several
 // goroutines.
 func (a *Authority) IssueAll(ctx context.Context, list []*Prepared, progress func(done int)) ([]Issued, error) {
-	if a.key == nil {
+	switch {
+	case a.key == nil:
 		return nil, ErrLocked
+	case a.recorder == nil:
+		return nil, errors.New("the authority has no inventory")
 	}
 	for _, p := range list {
 		if p.authority != a {

@@ -61,6 +61,19 @@ func (a *Authority) Dir() string { return a.dir }
 // BundlePEM gives the CA's certificate and, for a CA below another, those above it: what belongs into every cacert.pem.
 func (a *Authority) BundlePEM() []byte { return encodePEM(a.bundle) }
 
+// Certificates gives the CA's certificate and those above it as GnuTLS sees them.
+func (a *Authority) Certificates() ([]*certs.Certificate, error) {
+	out := make([]*certs.Certificate, len(a.bundle))
+	for i, der := range a.bundle {
+		c, err := certs.Import(der)
+		if err != nil {
+			return nil, fmt.Errorf("reading CA certificate %d: %w", i+1, err)
+		}
+		out[i] = c
+	}
+	return out, nil
+}
+
 // Close ends the use of the authority.
 func (a *Authority) Close() error {
 	if a.inventory == nil {
@@ -135,7 +148,7 @@ func Adopt(ctx context.Context, dir string, ad Adoption) (*Authority, error) {
 	if _, _, err := (&Prepared{authority: a}).validity(ad.Now, Order{}); err != nil {
 		return nil, fmt.Errorf("%q: %w", ad.CertPath, err)
 	}
-	if err := rehearseCA(own, policy, ad.Now); err != nil {
+	if _, err := rehearseCA(own, policy, ad.Now); err != nil {
 		return nil, fmt.Errorf("%q: %w", ad.CertPath, err)
 	}
 	st, err := newStage(dir, ad.step)
