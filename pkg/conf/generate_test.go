@@ -144,6 +144,9 @@ func (g generator) statement() string {
 	case g.odds(12):
 		value = g.value(0)
 	}
+	if strings.HasSuffix(key, "_workers") && !hasSpecial && strings.ContainsAny(value[:1], "+0123456789") {
+		value = g.one("7", "4294967296") // never so many threads that the daemon does not come to its end
+	}
 	if g.odds(6) {
 		key = g.one("a", "tls_no_verify_cert", "A1_b", "listen_TLS", "mdns_adv")
 		value = g.value(0)

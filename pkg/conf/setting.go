@@ -102,3 +102,9 @@ func (f *File) checkType(s Setting) error {
 	}
 	return err
 }
+
+// LookupRead reports whether the release reads the key.
+func LookupRead(k Kind, r Release, key string) bool {
+	s, ok := LookupSetting(k, key)
+	return ok && s.Unread == "" && r.AtLeast(s.Since) && !(s.remote && k == Driver)
+}
