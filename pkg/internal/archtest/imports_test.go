@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"pkg/layout":    {"pkg/certs", "pkg/internal/durable"},
 	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
 	"pkg/verify": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/dnmatch", "pkg/dn",
-		"pkg/internal/signature"},
+		"pkg/internal/signature", "pkg/internal/der"},
 	"pkg/ca": {"pkg/certs", "pkg/verify", "pkg/inventory",
 		// What certs takes and gives: names.
 		"pkg/dn"},
