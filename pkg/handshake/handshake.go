@@ -47,6 +47,8 @@ type Config struct {
 	At       time.Time
 	// MinVersion and MaxVersion bound the TLS version (tls.VersionTLS12 ...). Zero: 1.2 and 1.3.
 	MinVersion, MaxVersion uint16
+	// Memory of signatures may be shared by many connections; nil: none.
+	Memory *verify.Memory
 }
 
 // A Stage is one timed step of a connection: tls, peer, byte.
@@ -153,7 +155,7 @@ func (c Config) identity() *tls.Certificate {
 // session makes the judgement about a peer.
 func (c Config) session(local certs.Role, peer []*certs.Certificate) verify.Session {
 	return verify.Session{Local: local, Peer: peer, CAs: c.CAs, CRLs: c.CRLs, Lists: c.Lists, Host: c.Host, Allowed: c.Allowed,
-		At: c.At, Libvirt: c.Libvirt}
+		At: c.At, Libvirt: c.Libvirt, Memory: c.Memory}
 }
 
 // judge makes the findings about a peer and reports whether this end goes on.

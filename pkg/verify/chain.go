@@ -103,7 +103,11 @@ const maxDepth = 16
 // VerifyOwn judges one certificate against a list of CAs as libvirt's sanity check does: gnutls_x509_crt_list_verify
 // with flags 0. Further certificates of the file, revocation lists and key sizes do not count.
 func VerifyOwn(cert *certs.Certificate, cas []*certs.Certificate, at time.Time) Verdict {
-	c := &checker{at: at}
+	return verifyOwn(cert, cas, at, nil)
+}
+
+func verifyOwn(cert *certs.Certificate, cas []*certs.Certificate, at time.Time, memory *Memory) Verdict {
+	c := &checker{at: at, memory: memory}
 	c.list([]*certs.Certificate{cert}, cas)
 	return c.v
 }
@@ -111,10 +115,14 @@ func VerifyOwn(cert *certs.Certificate, cas []*certs.Certificate, at time.Time) 
 // VerifyPeer judges what a peer sent, leaf first, as gnutls_certificate_verify_peers2 does in a session with the
 // priority NORMAL: gnutls_x509_trust_list_verify_crt2 with the profile LOW.
 func VerifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time) Verdict {
+	return verifyPeer(peer, cas, crls, at, nil)
+}
+
+func verifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time, memory *Memory) Verdict {
 	if len(peer) == 0 {
 		return Verdict{}
 	}
-	c := &checker{at: at, floor: true}
+	c := &checker{at: at, floor: true, memory: memory}
 	chain := c.cut(sortChain(peer), cas)
 	last := chain[len(chain)-1]
 
@@ -122,7 +130,7 @@ func VerifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time) 
 	c.list(chain, bySubject(cas, last.Issuer.DER()))
 	if c.v.Status&(SignerNotFound|Expired|InsecureAlgorithm) != 0 && !bytes.Equal(last.Issuer.DER(), last.Subject.DER()) {
 		// The last certificate may itself be trusted.
-		again := &checker{at: at, floor: true}
+		again := &checker{at: at, floor: true, memory: memory}
 		again.list(chain, bySubject(cas, last.Subject.DER()))
 		if again.v.Status == 0 || c.v.Status&SignerNotFound != 0 {
 			c = again
@@ -256,8 +264,9 @@ func subjectKeyID(c *certs.Certificate) ([]byte, bool) {
 type checker struct {
 	at time.Time
 	// floor applies the profile LOW: RSA and DSA keys from 1024 bits on, curves from 160.
-	floor bool
-	v     Verdict
+	floor  bool
+	memory *Memory
+	v      Verdict
 
 	pathLen  int
 	nc       constraints
@@ -402,10 +411,14 @@ func (c *checker) issuerIsCA(cert, issuer *certs.Certificate, sent bool) {
 
 func (c *checker) signature(cert, issuer *certs.Certificate, tbs []byte, alg signature.Algorithm, sig []byte, err error) {
 	if err == nil {
+		if c.memory.knows(cert, issuer) {
+			return
+		}
 		err = signature.Check(alg, issuer.RawPublicKeyInfo, tbs, sig)
 	}
 	switch {
 	case err == nil:
+		c.memory.remember(cert, issuer)
 	case errors.Is(err, signature.ErrUnsupportedKey):
 		c.v.Unchecked = append(c.v.Unchecked, Problem{Cert: cert, Rule: "cannot-check-signature", Text: err.Error()})
 	case errors.Is(err, signature.ErrMismatch):

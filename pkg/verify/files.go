@@ -60,6 +60,8 @@ type Files struct {
 	NoSanity bool
 	At       time.Time
 	Libvirt  Version
+	// Memory may be shared by many judgements; nil: none.
+	Memory *Memory
 }
 
 // Loaded is what an end has after loading its files.
@@ -183,7 +185,7 @@ func (r *reader) text(f File) ([]byte, bool) {
 
 // sanity is the sanity check, reading of the files included. With NoSanity it finds nothing but fills in Own.
 func (r *reader) sanity() {
-	o := Own{Role: r.Role, CertPath: r.Cert.Path, CAPath: r.CA.Path, At: r.At, Libvirt: r.Libvirt}
+	o := Own{Role: r.Role, CertPath: r.Cert.Path, CAPath: r.CA.Path, At: r.At, Libvirt: r.Libvirt, Memory: r.Memory}
 	before := len(r.l.Findings)
 	if text, ok := r.text(r.Cert); ok {
 		c, err := certs.ImportPEM(text)

@@ -25,6 +25,8 @@ type Own struct {
 	CAs     []*certs.Certificate
 	At      time.Time
 	Libvirt Version
+	// Memory may be shared by many judgements; nil: none.
+	Memory *Memory
 }
 
 // maxCAs is the number of CAs that the sanity check imports.
@@ -53,7 +55,7 @@ func (o Own) Check() []finding.Finding {
 	if o.Cert == nil || len(cas) == 0 {
 		return out
 	}
-	v := VerifyOwn(o.Cert, cas, o.At)
+	v := verifyOwn(o.Cert, cas, o.At, o.Memory)
 	if p, ok := unreported(v, out, o.Cert, o.CertPath, o.CAPath); ok {
 		about := j
 		about.what = "the " + o.Role.String() + " certificate"
@@ -152,6 +154,8 @@ type Session struct {
 	Allowed *dnmatch.List
 	At      time.Time
 	Libvirt Version
+	// Memory may be shared by many judgements; nil: none.
+	Memory *Memory
 }
 
 // PeerSubject is the subject of the findings about a peer: the role and the name of its certificate.
@@ -224,7 +228,7 @@ func (s Session) Check() []finding.Finding {
 
 // chain is GnuTLS's part, gnutls_certificate_verify_peers2.
 func (s Session) chain(j judge) []finding.Finding {
-	v := VerifyPeer(s.Peer, s.CAs, s.lists(), s.At)
+	v := verifyPeer(s.Peer, s.CAs, s.lists(), s.At, s.Memory)
 	if s.Local == certs.Client && v.Status&^Invalid == 0 {
 		// libvirt's daemon staples no OCSP answer.
 		for _, f := range tlsFeatures(s.Peer[0]) {
