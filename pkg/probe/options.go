@@ -1,0 +1,70 @@
+package probe
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/uri"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// Options say who connects and how. The zero value is an ordinary user without a home, on libvirt 9.0, with the
+// system's files, resolver and network.
+type Options struct {
+	// URI describes the caller. Where its Settings are nil, libvirt.conf is read with ReadFile. Its Libvirt is set from
+	// Libvirt below.
+	URI uri.Options
+	// Libvirt is the client version whose rules are followed; the zero value: the oldest.
+	Libvirt verify.Version
+	// At is the time by which certificates are judged.
+	At time.Time
+	// Clock times the stages; nil: they are not timed.
+	Clock func() time.Time
+
+	// ReadFile reads a file, with an error of package os; nil: the system's files.
+	ReadFile func(path string) ([]byte, error)
+	// Dialer connects ("tcp" to an address with port, "unix" to a path); nil: the system's network.
+	Dialer Dialer
+	// Resolver resolves names; nil: the system's.
+	Resolver Resolver
+
+	// Limits bound the stages.
+	Limits Limits
+}
+
+// A Dialer connects. A *net.Dialer is one.
+type Dialer interface {
+	DialContext(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// A Resolver resolves a name. A *net.Resolver is one; network is "ip".
+type Resolver interface {
+	LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error)
+}
+
+// Limits are the times that stages may take; 0 means the default, 10 seconds. libvirt itself has none.
+type Limits struct {
+	Resolve time.Duration // the name
+	Connect time.Duration // each address
+	TLS     time.Duration // handshake and confirmation byte
+	RPC     time.Duration // each call
+}
+
+// DefaultLimit is the limit of a stage for which Limits names none.
+const DefaultLimit = 10 * time.Second
+
+func limit(d time.Duration) time.Duration {
+	if d <= 0 {
+		return DefaultLimit
+	}
+	return d
+}
+
+func (o Options) now() time.Time {
+	if o.Clock == nil {
+		return time.Time{}
+	}
+	return o.Clock()
+}

@@ -1,0 +1,350 @@
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"syscall"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
+	"github.com/virt-pki/virt-pki/pkg/uri"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// attempt is one connection attempt.
+type attempt struct {
+	*Result
+	o Options
+}
+
+// Dial does what libvirt would do to open text, and closes the connection again. The error is for what is not an outcome
+// of a connection: an [*UnsupportedError], or the end of ctx. What is known so far is in the Result in any case.
+func Dial(ctx context.Context, text string, o Options) (Result, error) {
+	if o.Libvirt == (verify.Version{}) {
+		o.Libvirt = verify.Oldest
+	}
+	if o.ReadFile == nil {
+		o.ReadFile = readFile
+	}
+	if o.Dialer == nil {
+		o.Dialer = &net.Dialer{}
+	}
+	if o.Resolver == nil {
+		o.Resolver = net.DefaultResolver
+	}
+	o.URI.Libvirt = uri.Version{Major: o.Libvirt.Major, Minor: o.Libvirt.Minor}
+	a := attempt{&Result{URI: text}, o}
+	err := a.run(ctx)
+	if err == nil && ctx.Err() != nil && a.Outcome != finding.Connected {
+		err = ctx.Err()
+	}
+	return *a.Result, err
+}
+
+func (a *attempt) run(ctx context.Context) error {
+	if !a.parse() {
+		return nil
+	}
+	var credentials verify.Loaded
+	switch a.Target.Transport() {
+	case uri.TLS:
+		var ok bool
+		if credentials, ok = a.credentials(); !ok {
+			return nil
+		}
+	case uri.TCP, uri.Unix:
+	case uri.Client:
+		return a.insideClient()
+	default:
+		return &UnsupportedError{URI: a.URI, Transport: a.Target.Transport()}
+	}
+
+	connect := a.tcp
+	if a.Target.Transport() == uri.Unix {
+		connect = a.unix
+	}
+	conn, ok := connect(ctx)
+	if !ok {
+		return nil
+	}
+	defer conn.Close()
+	if a.Target.Transport() == uri.TLS {
+		secure, ok, err := a.tls(ctx, conn, credentials)
+		if err != nil || !ok {
+			return err
+		}
+		conn = secure
+	}
+	a.rpc(ctx, conn)
+	return nil
+}
+
+// insideClient is the test driver of the client library, whose default machine is always there. Other drivers inside the
+// client, and other machines of this one, say nothing about libvirt's TLS and are not tried.
+func (a *attempt) insideClient() error {
+	path := a.Target.Path()
+	switch {
+	case a.Target.Driver() == "test" && path == "/default":
+		a.Outcome = finding.Connected
+		return nil
+	case a.Target.Driver() == "test" && (path == "" || path == "/"):
+		a.fail(finding.OpenFails, "open-refused", "the test driver needs a path", "invalid argument: testOpen: supply a path or use test:///default")
+		return nil
+	}
+	return &UnsupportedError{URI: a.URI, Transport: uri.Client}
+}
+
+// parse reads libvirt.conf and the URI.
+func (a *attempt) parse() bool {
+	if a.o.URI.Settings == nil {
+		end := a.stage(StageSettings)
+		s, err := loadSettings(a.o)
+		end(err)
+		if err != nil {
+			a.fail(finding.ClientConfError, "client-conf-unreadable", "libvirt.conf stops every connection: "+err.Error(), err.Error())
+			return false
+		}
+		a.o.URI.Settings = s
+	}
+	end := a.stage(StageURI)
+	u, err := uri.Parse(a.URI, a.o.URI)
+	end(err)
+	if err != nil {
+		var e *uri.Error
+		if errors.As(err, &e) {
+			a.conclude(e.Outcome, e.Finding())
+		}
+		return false
+	}
+	a.Target = u
+	a.Findings = append(a.Findings, u.Findings()...)
+	return true
+}
+
+// credentials finds, reads and judges the client's own files (virNetTLSContextNewClientPath), before any traffic.
+func (a *attempt) credentials() (verify.Loaded, bool) {
+	end := a.stage(StageCredentials)
+	candidates, _ := a.Target.Files()
+	chosen := a.choose(candidates)
+	read := func(path string) verify.File {
+		b, err := a.o.ReadFile(path)
+		return verify.File{Path: path, Data: b, Err: err}
+	}
+	loaded := verify.Files{
+		Role: certs.Client,
+		CA:   read(chosen.CA), CRL: read(chosen.CRL), Cert: read(chosen.Cert), Key: read(chosen.Key),
+		NoSanity: a.Target.NoSanity(), At: a.o.At, Libvirt: a.o.Libvirt,
+	}.Read()
+	for i, f := range loaded.Findings {
+		if f.Severity == finding.Error {
+			end(errors.New(f.Message))
+			a.conclude(finding.ClientLocal, f)
+			a.Findings = append(a.Findings, loaded.Findings[:i]...)
+			a.Findings = append(a.Findings, loaded.Findings[i+1:]...)
+			return loaded, false
+		}
+	}
+	end(nil)
+	a.Findings = append(a.Findings, loaded.Findings...)
+	return loaded, true
+}
+
+// choose picks the files. From 11.10 on half a pair in the user's directory is not passed over, and libvirt stops at it.
+func (a *attempt) choose(f uri.Files) uri.Chosen {
+	c := f.Choose(a.exists)
+	if a.o.Libvirt.AtLeast(11, 10) {
+		for _, p := range f.Identity {
+			if a.exists(p.Cert) || a.exists(p.Key) {
+				c.Cert, c.Key = p.Cert, p.Key
+				break
+			}
+		}
+	}
+	return c
+}
+
+// exists is libvirt's access(F_OK): a file that is there but cannot be read counts.
+func (a *attempt) exists(path string) bool {
+	_, err := a.o.ReadFile(path)
+	return err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) && !errors.Is(err, syscall.ELOOP)
+}
+
+// tls does the handshake, the judgement of the server, and the confirmation byte.
+func (a *attempt) tls(ctx context.Context, conn net.Conn, l verify.Loaded) (net.Conn, bool, error) {
+	end := a.stage(StageTLS) // for the failure to begin; the handshake times its own steps
+	cfg := handshake.Config{
+		Credentials: handshake.Credentials{CAs: l.CAs, Chain: l.Chain, Key: l.Key},
+		Host:        a.Target.Host(),
+		NoVerify:    a.Target.NoVerify(),
+		Libvirt:     a.o.Libvirt,
+		At:          a.o.At,
+	}
+	for _, c := range l.CRLs {
+		cfg.CRLs = append(cfg.CRLs, c.Raw)
+	}
+	if p, ok := a.Target.Priority(); ok && p != "NORMAL" {
+		a.Findings = append(a.Findings, ruleByID("tls-priority-not-applied").Finding(a.URI,
+			fmt.Sprintf("tls_priority %q was not applied: the handshake was done with TLS 1.2 and 1.3 as in NORMAL", p)))
+	}
+	tlsCtx, cancel := context.WithTimeout(ctx, limit(a.o.Limits.TLS))
+	defer cancel()
+	secure, tr, err := handshake.Client(tlsCtx, conn, cfg)
+	if err != nil {
+		end(err)
+		return nil, false, fmt.Errorf("TLS handshake with %s: %w", a.Server.Address, err)
+	}
+	a.Transcript = tr
+	a.describe(tr)
+	for _, s := range tr.Stages {
+		a.Stages = append(a.Stages, Stage{Name: s.Name, Duration: s.Duration, Err: s.Err})
+	}
+	cause, failed := tr.Cause()
+	if tr.Outcome == finding.Connected {
+		a.Findings = append(a.Findings, tr.Findings...)
+		return secure, true, nil
+	}
+	for _, f := range tr.Findings {
+		if !failed || f.Rule != cause.Rule || f.Subject != cause.Subject {
+			a.Findings = append(a.Findings, f)
+		}
+	}
+	cause.LibvirtMessage = tr.LibvirtMessage
+	a.conclude(tr.Outcome, cause)
+	return nil, false, nil
+}
+
+// describe takes over what the transcript says of the server.
+func (a *attempt) describe(tr *handshake.Transcript) {
+	a.Server.TLS, a.Server.Suite, a.Server.Group = tr.Version, tr.Suite, tr.Group
+	if len(tr.PeerChain) == 0 {
+		return
+	}
+	c := tr.PeerChain[0]
+	a.Server.DN, _ = c.Subject.Text()
+	a.Server.Issuer, _ = c.Issuer.Text()
+	before, after := c.NotBefore, c.NotAfter
+	a.Server.NotBefore, a.Server.NotAfter = &before, &after
+}
+
+// rpc authenticates, opens, asks who is there and says good-bye.
+func (a *attempt) rpc(ctx context.Context, conn net.Conn) {
+	c := NewClient(conn, a.o.Limits.RPC)
+	if !a.authenticate(ctx, c) {
+		return
+	}
+	if !a.open(ctx, c) {
+		return
+	}
+	a.Outcome = finding.Connected
+	end := a.stage(StageInfo)
+	err := a.inform(ctx, c)
+	end(err)
+	var remote *RemoteError
+	if err != nil && !errors.As(err, &remote) {
+		return // the connection is of no use any more
+	}
+	end = a.stage(StageClose)
+	end(c.Close(ctx))
+}
+
+func (a *attempt) open(ctx context.Context, c *Client) bool {
+	end := a.stage(StageOpen)
+	var remote *RemoteError
+	if _, err := c.SupportsFeature(ctx, featureKeepalive); err != nil && !errors.As(err, &remote) {
+		end(err)
+		a.broken(err, "CONNECT_SUPPORTS_FEATURE")
+		return false
+	}
+	name := a.Target.RemoteName()
+	err := c.Open(ctx, name, a.Target.ReadOnly())
+	end(err)
+	switch {
+	case err == nil:
+		return true
+	case errors.As(err, &remote):
+		id := "open-refused"
+		if remote.Code == codeNoConnect {
+			id = "open-no-driver"
+		}
+		a.fail(finding.OpenFails, id, fmt.Sprintf("the daemon does not open %q: %s", name, remote.Message), remote.Message)
+		// The daemon stays connected; without a good-bye it would log an error.
+		_ = c.Close(ctx)
+	default:
+		a.broken(err, "CONNECT_OPEN")
+	}
+	return false
+}
+
+// codeNoConnect is VIR_ERR_NO_CONNECT.
+const codeNoConnect = 5
+
+// inform asks the open connection who is there. What the driver does not know is no failure.
+func (a *attempt) inform(ctx context.Context, c *Client) (err error) {
+	ask := func(into *string, question func(context.Context) (string, error)) bool {
+		var remote *RemoteError
+		if *into, err = question(ctx); err != nil && !errors.As(err, &remote) {
+			return false
+		}
+		return true
+	}
+	if !a.Target.HasURI() && !ask(&a.Server.URI, c.URI) {
+		return err
+	}
+	if !ask(&a.Server.Hostname, c.Hostname) {
+		return err
+	}
+	ask(&a.Server.Libvirt, c.LibVersion)
+	return err
+}
+
+// broken concludes with a connection that ended, hung or spoke nonsense while a call was answered.
+func (a *attempt) broken(err error, call string) {
+	var stream *StreamError
+	var protocol *ProtocolError
+	switch {
+	case errors.As(err, &stream) && stream.Timeout():
+		a.fail(finding.Hangs, "peer-silent", fmt.Sprintf("%s answered nothing to %s within %v; virsh waits for ever",
+			a.Server.Address, call, limit(a.o.Limits.RPC)), "")
+	case errors.As(err, &stream):
+		a.fail(finding.TransportFails, "connection-lost", fmt.Sprintf("the connection to %s ended while %s was answered: %s",
+			a.Server.Address, call, stream.Error()), stream.LibvirtMessage)
+	case errors.As(err, &protocol):
+		a.fail(finding.TransportFails, "not-libvirt", fmt.Sprintf("what %s answered to %s is not libvirt's protocol: %s",
+			a.Server.Address, call, protocol.Reason), protocol.Reason)
+	default:
+		a.fail(finding.TransportFails, "connection-lost", err.Error(), "")
+	}
+}
+
+// fail concludes with a case of one of this package's rules.
+func (a *attempt) fail(outcome finding.Outcome, id, message, libvirtMessage string) {
+	f := ruleByID(id).Finding(a.URI, message)
+	f.LibvirtMessage = libvirtMessage
+	a.conclude(outcome, f)
+}
+
+// conclude sets outcome and cause; the cause stands first among the findings.
+func (a *attempt) conclude(outcome finding.Outcome, cause finding.Finding) {
+	a.Outcome, a.Cause, a.LibvirtMessage = outcome, cause.Rule, cause.LibvirtMessage
+	a.Findings = append([]finding.Finding{cause}, a.Findings...)
+}
+
+// stage begins a stage; the function it gives ends it.
+func (a *attempt) stage(name string) func(error) {
+	start := a.o.now()
+	return func(err error) {
+		s := Stage{Name: name}
+		if a.o.Clock != nil {
+			s.Duration = max(a.o.now().Sub(start), time.Nanosecond)
+		}
+		if err != nil {
+			s.Err = err.Error()
+		}
+		a.Stages = append(a.Stages, s)
+	}
+}

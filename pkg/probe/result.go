@@ -1,0 +1,101 @@
+package probe
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
+	"github.com/virt-pki/virt-pki/pkg/uri"
+)
+
+// A Result is what a connection attempt came to.
+type Result struct {
+	// URI is the text as given, Target what libvirt makes of it (the zero value when it refuses it).
+	URI    string  `json:"uri"`
+	Target uri.URI `json:"-"`
+	// Outcome is finding.Connected when the daemon answered the open.
+	Outcome finding.Outcome `json:"outcome"`
+	// Cause is the ID of the rule that says why not; empty when connected.
+	Cause string `json:"cause,omitempty"`
+	// LibvirtMessage is what virsh would print, without its "error: "; empty when connected, and where virsh would wait
+	// for ever.
+	LibvirtMessage string `json:"libvirt_message,omitempty"`
+	Server         Server `json:"server"`
+	// Stages are the steps that were taken, in order.
+	Stages []Stage `json:"stages"`
+	// Findings are the cause, what else was seen, and what the URI holds.
+	Findings []finding.Finding `json:"findings"`
+	// Transcript is what the TLS handshake saw; nil without TLS.
+	Transcript *handshake.Transcript `json:"-"`
+}
+
+// Server is what is known of the other end.
+type Server struct {
+	// Address is the address that was connected to: an IP address with port, or a socket's path.
+	Address string `json:"address,omitempty"`
+	// Hostname is what the daemon says of itself.
+	Hostname string `json:"hostname,omitempty"`
+	// URI is the daemon's own choice, asked for where the client named none.
+	URI string `json:"uri,omitempty"`
+	// Libvirt is the daemon's version.
+	Libvirt string `json:"libvirt,omitempty"`
+	// TLS, Suite and Group describe the session.
+	TLS   string `json:"tls,omitempty"`
+	Suite string `json:"suite,omitempty"`
+	Group string `json:"group,omitempty"`
+	// DN, Issuer, NotBefore and NotAfter are of the server's certificate, names as GnuTLS prints them.
+	DN        string     `json:"dn,omitempty"`
+	Issuer    string     `json:"issuer,omitempty"`
+	NotBefore *time.Time `json:"not_before,omitempty"`
+	NotAfter  *time.Time `json:"not_after,omitempty"`
+	// Auth lists what the daemon asks for: none, sasl, polkit.
+	Auth []string `json:"auth,omitempty"`
+	// Mechanisms are the SASL mechanisms the daemon offers.
+	Mechanisms []string `json:"mechanisms,omitempty"`
+}
+
+// The stages.
+const (
+	StageSettings    = "settings"
+	StageURI         = "uri"
+	StageCredentials = "own-certificate"
+	StageResolve     = "resolve"
+	StageConnect     = "connect"
+	StageTLS         = "tls"
+	StagePeer        = "peer"
+	StageByte        = "byte"
+	StageAuth        = "auth"
+	StageOpen        = "open"
+	StageInfo        = "info"
+	StageClose       = "close"
+)
+
+// A Stage is one step, with what it took and why it failed.
+type Stage struct {
+	Name     string        `json:"name"`
+	Duration time.Duration `json:"duration"`
+	Err      string        `json:"error,omitempty"`
+}
+
+// An UnsupportedError says that a URI is fine but not one that this package can try.
+type UnsupportedError struct {
+	URI       string
+	Transport uri.Transport
+}
+
+// Error names the transport.
+func (e *UnsupportedError) Error() string {
+	if e.Transport == uri.Client {
+		return fmt.Sprintf("URI %q: its driver runs inside the client: there is no daemon to verify", e.URI)
+	}
+	return fmt.Sprintf("URI %q: transport %s is not supported yet by verify", e.URI, e.Transport)
+}
+
+// Hints says what can be done instead.
+func (e *UnsupportedError) Hints() []string {
+	if e.Transport == uri.Client {
+		return []string{"name a transport and a host, as in test+tls://localhost/default"}
+	}
+	return []string{"virt-pki uri shows the command libvirt would run; virsh -c '" + e.URI + "' hostname tries it"}
+}
