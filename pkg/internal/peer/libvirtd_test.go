@@ -158,6 +158,10 @@ func TestTheSystemLayoutOfAPretendedMachine(t *testing.T) {
 				copyFile(t, filepath.Join(pki, from), m.Path("/etc/pki/"+to))
 			}
 			m.AddHost(t, "127.0.0.1", "kvm1.example.com", "kvm1")
+			hosts, err := os.ReadFile(m.Path("/etc/hosts"))
+			if want := "127.0.0.1 localhost\n::1 localhost ip6-localhost\n127.0.0.1 kvm1.example.com kvm1\n"; string(hosts) != want {
+				t.Errorf("/etc/hosts: %v %q", err, hosts)
+			}
 			here := Place{Machine: m, Root: root.Dir}
 			d := Start(t, Options{Place: here, DefaultPaths: true, Conf: []string{"-unix_sock_dir"}}).MustBeReady(t)
 			if r := here.Virsh(t, d.URIFor("kvm1.example.com")); r.Exit != 0 {

@@ -53,6 +53,7 @@ func TestAMissingProgramSkipsOrFails(t *testing.T) {
 }
 
 func TestAMissingRootSkipsOrFails(t *testing.T) {
+	Need(t, "virsh", "libvirtd")
 	t.Setenv("VIRT_PKI_ROOTS", "/nonexistent")
 	need := func(tb testing.TB) { NeedRootFS(tb, "sid") }
 	why := "no root with libvirt in /nonexistent/sid: make it with scripts/libvirt-root sid /nonexistent/sid"
@@ -63,6 +64,15 @@ func TestAMissingRootSkipsOrFails(t *testing.T) {
 	t.Setenv("VIRT_PKI_REQUIRE_PEERS", "1")
 	if v := judge(t, need); v.failed != "VIRT_PKI_REQUIRE_PEERS=1, but "+why {
 		t.Errorf("%+v", v)
+	}
+	why = "no root with libvirt in /nonexistent/trixie: make it with scripts/libvirt-root trixie /nonexistent/trixie"
+	if v := judge(t, func(tb testing.TB) { Roots(tb) }); v.failed != "VIRT_PKI_REQUIRE_PEERS=1, but "+why {
+		t.Errorf("all roots: %+v", v)
+	}
+	t.Setenv("VIRT_PKI_REQUIRE_PEERS", "")
+	var got []Root
+	if v := judge(t, func(tb testing.TB) { got = Roots(tb) }); v.failed+v.skipped != "" || len(got) != 1 || got[0].Name != "host" {
+		t.Errorf("all roots, none required: %v, %+v", got, v)
 	}
 }
 
