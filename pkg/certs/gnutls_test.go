@@ -8,6 +8,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -55,6 +56,9 @@ func unhex(s string) []byte {
 	return b
 }
 
+// longOID is the start of an OID whose text has more than 120 characters.
+var longOID = "2a" + strings.Repeat("84ccd88504", 10) + "82b4ccd88504"
+
 // A mutator makes certificates with faults from a seed.
 type mutator struct{ *rand.Rand }
 
@@ -94,7 +98,7 @@ func (m mutator) sometimes(n int, b []byte) []byte {
 
 func (m mutator) algorithm() []byte {
 	a := slices.Concat(m.element(6, m.oneOf("2a8648ce3d040302", "2a8648ce3d040302", "2a8648ce3d040302",
-		"2a864886f70d01010b", "2a83", "81", "")), m.oneOf("", "", "", "0500", "0500", "0101ff", "3003020101", "05"))
+		"2a864886f70d01010b", longOID+"00", longOID+"05", longOID+"0504", longOID[2:], "2a83", "81", "")), m.oneOf("", "", "", "0500", "0500", "0101ff", "3003020101", "05"))
 	if m.IntN(20) > 0 {
 		a = unhex("06082a8648ce3d040302")
 		if m.IntN(8) == 0 {
@@ -170,7 +174,7 @@ func (m mutator) generalName() []byte {
 
 func (m mutator) extension() []byte {
 	id := m.oneOf("551d0f", "551d13", "551d25", "551d0e", "551d23", "2a0304", "2a0305", "2a0306", "2a0307", "551d1f", "2a83", "",
-		"80", "2a84ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd88504b4ccd8850405")
+		"80", longOID+"05", longOID+"0405", longOID+"6405", longOID)
 	value := m.oneOf("", "0500", "30030101ff", "3000", "03020106", "0403020106")
 	if m.IntN(2) == 0 {
 		id = m.oneOf("551d11", "551d11", "551d12")
@@ -237,7 +241,7 @@ func TestImportAgreesWithTheInstalledLibraryOnDamagedCertificates(t *testing.T) 
 	m := mutator{rand.New(rand.NewPCG(4, 2))}
 	count := map[string]int{}
 	failures := 0
-	for i := range 100000 {
+	for i := range 20000 {
 		c := m.certificate()
 		got, aborts := tell(c, false)
 		if aborts {
@@ -261,5 +265,96 @@ func TestImportAgreesWithTheInstalledLibraryOnDamagedCertificates(t *testing.T) 
 	}
 }
 
-var _ = bytes.Equal
-var _ = pem.Encode
+// text gives a file with PEM blocks and faults.
+func (m mutator) text() []byte {
+	var b []byte
+	for range 1 + m.IntN(3) {
+		c := m.certificate()
+		if m.IntN(3) > 0 {
+			c = wholesome
+		}
+		label := []string{"CERTIFICATE", "CERTIFICATE", "CERTIFICATE", "CERTIFICATE", "X509 CERTIFICATE", "X509 CERTIFICATE",
+			"TRUSTED CERTIFICATE", "CERTIFICATE REQUEST", "PRIVATE KEY", "CERTIFICATEX", "certificate"}[m.IntN(11)]
+		block := pem.EncodeToMemory(&pem.Block{Type: label, Bytes: c})
+		switch m.IntN(16) {
+		case 0:
+			block = bytes.ReplaceAll(block, []byte("\n"), []byte("\r"))
+		case 1:
+			block = bytes.ReplaceAll(block, []byte("\n"), []byte("\r\n"))
+		case 2:
+			block = bytes.ReplaceAll(block, []byte("\n"), []byte(" \t\n\n"))
+		case 3:
+			block = bytes.ReplaceAll(block, []byte("\n"), nil)
+		case 4:
+			block = block[m.IntN(len(block)):]
+		case 5:
+			block = block[:m.IntN(len(block))]
+		case 6:
+			block[m.IntN(len(block))] = "\x00\v\f:=*_-\x80AZ/+ "[m.IntN(14)]
+		case 7:
+			at := m.IntN(len(block))
+			odd := []string{"\v", "\f", "=", "==", "-----", "-", "-----END ", "-----BEGIN CERTIFICATE-----", "\x00", "A", "AB", "ABC",
+				"Proc-Type: 4\n", "\n"}[m.IntN(14)]
+			block = slices.Concat(block[:at], []byte(odd), block[at:])
+		case 8:
+			block = []byte("-----BEGIN " + label + "-----" + []string{"", "\n", "    ", "AAA", "AAAA", "MAA=", "MB==", "MA==", "=", "====",
+				"M===", "MAA==", "MAAA=", "MAAA", "\n\n\n\n", "-AAA", "AA-A"}[m.IntN(17)] + "-----END ")
+		}
+		b = append(b, block...)
+		if m.IntN(6) == 0 {
+			b = append(b, []string{"text\n", "-----", "\xef\xbb\xbf", "-----BEGIN ", "-----END CERTIFICATE-----"}[m.IntN(5)]...)
+		}
+	}
+	return b
+}
+
+// wholesome is a certificate without faults.
+var wholesome = mutator{rand.New(rand.NewPCG(0, 0))}.wholesome()
+
+func (m mutator) wholesome() []byte {
+	for {
+		if c := m.certificate(); len(c) > 100 {
+			if verdict, _ := tell(c, false); verdict == "text: CN=b" {
+				return c
+			}
+		}
+	}
+}
+
+func TestImportPEMAgreesWithTheInstalledLibraryOnDamagedTexts(t *testing.T) {
+	l := gnutls.Load(t)
+	m := mutator{rand.New(rand.NewPCG(5, 1))}
+	count := map[string]int{}
+	for i := range 20000 {
+		text := m.text()
+		got, aborts := tell(text, true)
+		if aborts {
+			continue
+		}
+		if want := ask(l, text, true); got != want {
+			t.Fatalf("%d: %q:\n got %q\nwant %q", i, text, got, want)
+		}
+		count[got]++
+
+		capacity := 1 + m.IntN(4)
+		list, err := certs.ImportPEMList(text, capacity)
+		if errors.Is(err, dn.ErrAborts) {
+			continue
+		}
+		code, names := l.ListImport(text, capacity, 0)
+		switch {
+		case err != nil && (code >= 0 || err.Error() != l.Strerror(code)), err == nil && code != len(list):
+			t.Fatalf("%d: list of %q: got %d and %v, want %d: %s", i, text, len(list), err, code, l.Strerror(code))
+		case err != nil:
+			count["list: "+err.Error()]++
+			continue
+		}
+		count["list"]++
+		for j, c := range list {
+			if name, _ := c.Subject.Text(); name != names[j] {
+				t.Fatalf("%d: %q: certificate %d: got %q, want %q", i, text, j, name, names[j])
+			}
+		}
+	}
+	t.Log(count)
+}

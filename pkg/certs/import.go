@@ -269,14 +269,9 @@ func readExtension(d *der.Decoder) (e Extension, err error) {
 	}
 	e.OID = der.OIDText(oid)
 	if d.Pos() < end && d.Next(der.Boolean) {
-		b, err := d.Contents(der.Boolean)
-		if err != nil {
+		if e.Critical, err = d.Bool(); err != nil {
 			return e, err
 		}
-		if len(b) != 1 {
-			return e, der.ErrSyntax
-		}
-		e.Critical = b[0] != 0
 	}
 	if e.Value, err = d.Contents(der.OctetString); err != nil {
 		return e, err
@@ -290,10 +285,10 @@ func (c *Certificate) check() error {
 	if r.missing || r.outer.oid == nil || r.inner.oid == nil {
 		return der.ErrNotFound
 	}
-	if !bytes.Equal(r.inner.oid, r.outer.oid) || !bytes.Equal(r.inner.comparable(), r.outer.comparable()) {
+	c.SignatureAlgorithm = der.OIDText(r.outer.oid)
+	if der.OIDText(r.inner.oid) != c.SignatureAlgorithm || !bytes.Equal(r.inner.comparable(), r.outer.comparable()) {
 		return &ImportError{textCertificate}
 	}
-	c.SignatureAlgorithm = der.OIDText(r.outer.oid)
 	if err := c.readAltNames(); err != nil {
 		return err
 	}

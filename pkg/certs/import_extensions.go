@@ -160,8 +160,8 @@ func (n AltName) check() error {
 		}
 	case DirectoryName:
 		name, err := dn.FromDER(n.Value)
-		if err != nil {
-			return err
+		if err != nil { // its last length breaks off at the end of the extension and counts as 0
+			return dn.ErrEmpty
 		}
 		_, err = name.Text()
 		return err
@@ -202,14 +202,9 @@ func (b *BasicConstraints) read(text []byte) error {
 		return err
 	}
 	if d.Pos() < end && d.Next(der.Boolean) {
-		v, err := d.Contents(der.Boolean)
-		if err != nil {
+		if b.CA, err = d.Bool(); err != nil {
 			return err
 		}
-		if len(v) != 1 {
-			return der.ErrSyntax
-		}
-		b.CA = v[0] != 0
 	}
 	if d.Pos() < end && d.Next(der.Integer) {
 		v, err := d.Contents(der.Integer)

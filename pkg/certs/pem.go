@@ -55,7 +55,8 @@ func pemBlock(text []byte, pemHeader string) ([]byte, bool) {
 	if !ok || len(encoded) < pemMinimum {
 		return nil, false
 	}
-	return decodeBase64(encoded)
+	b, ok := decodeBase64(encoded)
+	return b, ok && len(b) > 0
 }
 
 // decodeBase64 decodes as GnuTLS does with nettle: blanks, tabs and line ends do not count, the data end at the first

@@ -168,6 +168,19 @@ func (d *Decoder) Contents(want Tag) ([]byte, error) {
 	return d.Since(start), nil
 }
 
+// Bool reads a BOOLEAN, whose length must be in the short form.
+func (d *Decoder) Bool() (bool, error) {
+	if err := d.Expect(Boolean); err != nil {
+		return false, err
+	}
+	b := d.buf[d.pos:]
+	if len(b) < 2 || b[0] != 1 {
+		return false, ErrSyntax
+	}
+	d.pos += 2
+	return b[1] != 0, nil
+}
+
 // Open reads the tag and length of a constructed element and gives the position of its end, for Close. An element
 // without contents has its end at the current position.
 func (d *Decoder) Open(want Tag) (end int, err error) {
