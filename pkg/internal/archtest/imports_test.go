@@ -77,6 +77,7 @@ var doors = map[string][]string{
 	"golang.org/x/net/idna": {"pkg/ca", "pkg/verify"},
 	"golang.org/x/sys":      {"pkg/internal/durable", "pkg/layout"},
 	"golang.org/x/term":     {"cmd/virt-pki"},
+	"golang.org/x/text":     {"pkg/verify"}, // the tables with which IDNA is done as libidn2 does it
 
 	"github.com/google/go-cmp":        {},
 	"github.com/rogpeppe/go-internal": {},
