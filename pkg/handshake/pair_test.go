@@ -21,7 +21,7 @@ import (
 // load takes identities of testpki into a Config.
 func load(t testing.TB, id *testpki.Identity, cas ...*testpki.CA) Config {
 	t.Helper()
-	c := Config{Host: "kvm1.example.com", Libvirt: verify.V9_0, At: time.Now()}
+	c := Config{Host: "localhost", Libvirt: verify.V9_0, At: time.Now()}
 	if id != nil {
 		chain, err := certs.ImportPEMList(id.ChainPEM(), 0)
 		if err != nil {
@@ -48,10 +48,39 @@ func list(t testing.TB, patterns ...string) *dnmatch.List {
 	return l
 }
 
+// A half is one end, as it is written into files for real programs and taken into a Config for ours.
+type half struct {
+	id   *testpki.Identity
+	cas  []*testpki.CA
+	crls [][]byte
+	// allowed is tls_allowed_dn_list; nil: none.
+	allowed  []string
+	noVerify bool
+	libvirt  verify.Version
+	host     string
+	min, max uint16
+}
+
+func (h half) config(t testing.TB) Config {
+	t.Helper()
+	c := load(t, h.id, h.cas...)
+	c.CRLs, c.NoVerify, c.MinVersion, c.MaxVersion = h.crls, h.noVerify, h.min, h.max
+	if h.allowed != nil {
+		c.Allowed = list(t, h.allowed...)
+	}
+	if h.libvirt != (verify.Version{}) {
+		c.Libvirt = h.libvirt
+	}
+	if h.host != "" {
+		c.Host = h.host
+	}
+	return c
+}
+
 // A pairing is two ends and what becomes of them.
 type pairing struct {
 	name           string
-	client, server Config
+	client, server half
 	outcome        finding.Outcome
 	cause          string // rule
 	// what the user of virsh sees, and the cause in the log of the end that refuses
@@ -60,79 +89,108 @@ type pairing struct {
 
 func pairings(t testing.TB) []pairing {
 	ca, other := testpki.NewCA(t), testpki.NewCA(t, testpki.CN("Other CA"))
-	twin := testpki.NewCA(t, testpki.NoKeyUsage()) // same name, another key
-	server, client := ca.Server("kvm1.example.com"), ca.Client("admin")
-	srv := func(id *testpki.Identity, cas ...*testpki.CA) Config { return load(t, id, cas...) }
-	good := srv(server, ca)
-	goodClient := load(t, client, ca)
-	with := func(c Config, f func(*Config)) Config { f(&c); return c }
-	const refused = msgNoByte
-	critical := testpki.Purpose
+	twin := testpki.NewCA(t) // same name, another key
+	server, client := ca.Server("localhost"), ca.Client("admin")
+	end := func(id *testpki.Identity, ca *testpki.CA, change ...func(*half)) half {
+		h := half{id: id, cas: []*testpki.CA{ca}}
+		for _, f := range change {
+			f(&h)
+		}
+		return h
+	}
+	goodClient, good := end(client, ca), end(server, ca)
+	const refused, noCert = msgNoByte, "Unable to verify TLS peer: No certificate was found."
+	const failed = "Certificate failed validation: "
+	const dnText = "Client's Distinguished Name is not on the list of allowed clients (tls_allowed_dn_list).  Use 'virt-pki-query-dn " +
+		"clientcert.pem' to view the Distinguished Name field in the client certificate, or run this daemon with --verbose option."
+	usage, purpose := testpki.KeyUsage, testpki.Purpose
 	inter := ca.Intermediate("Intermediate")
+	both := func(f func(*half)) (half, half) { return end(client, ca, f), end(server, ca, f) }
+	tls12c, tls12s := both(func(h *half) { h.max = tls.VersionTLS12 })
+	behind := func(h *half) { h.noVerify = true }
+	deep := end(inter.Server("localhost"), ca)
 	return []pairing{
 		{"both are good", goodClient, good, finding.Connected, "", "", ""},
-		{"TLS 1.2 only", with(goodClient, func(c *Config) { c.MaxVersion = tls.VersionTLS12 }), good, finding.Connected, "", "", ""},
-		{"no common version", with(goodClient, func(c *Config) { c.MaxVersion = tls.VersionTLS12 }),
-			with(good, func(c *Config) { c.MinVersion = tls.VersionTLS13 }), finding.HandshakeFails, "tls-handshake-failed", msgTerminated, msgTerminated},
-		{"the server has no identity", goodClient, load(t, nil, ca), finding.HandshakeFails, "tls-handshake-failed", msgTerminated, msgTerminated},
-		{"the client has no identity", load(t, nil, ca), good, finding.ServerRejectsClient, "no-client-identity", refused,
-			"Unable to verify TLS peer: No certificate was found."},
-		{"the client's CA is unknown to the server, so it does not send", load(t, other.Client("admin"), ca), good, finding.ServerRejectsClient,
-			"client-certificate-not-sent", refused, "Unable to verify TLS peer: No certificate was found."},
-		{"the client's CA has the server's CA's name", load(t, twin.Client("admin"), ca), good, finding.ServerRejectsClient, "unknown-issuer", refused,
-			"Certificate failed validation: The certificate hasn't got a known issuer."},
-		{"the client is expired", load(t, ca.Client("late", testpki.Expired()), ca), good, finding.ServerRejectsClient, "certificate-expired", refused,
-			"Certificate failed validation: The certificate is not trusted."},
-		{"the server is expired", goodClient, srv(ca.Server("kvm1.example.com", testpki.Expired()), ca), finding.ClientRejectsServer, "certificate-expired",
-			msgVerify, "Certificate failed validation: The certificate is not trusted."},
-		{"the server's CA is unknown to the client", load(t, client, other), good, finding.ClientRejectsServer, "unknown-issuer", msgVerify,
-			"Certificate failed validation: The certificate hasn't got a known issuer."},
-		{"the host is another", with(goodClient, func(c *Config) { c.Host = "kvm2.example.com" }), good, finding.ClientRejectsServer, "host-mismatch", msgVerify,
-			"Certificate [session] owner does not match the hostname kvm2.example.com"},
-		{"no_verify takes any host", with(goodClient, func(c *Config) { c.Host, c.NoVerify = "kvm2.example.com", true }), good, finding.Connected, "", "", ""},
-		{"the client is revoked", goodClient, with(good, func(c *Config) { c.CRLs = [][]byte{ca.CRL(1, client)} }), finding.ServerRejectsClient,
-			"certificate-revoked", refused, "Certificate failed validation: The certificate has been revoked."},
-		{"another is revoked", goodClient, with(good, func(c *Config) { c.CRLs = [][]byte{ca.CRL(1, server)} }), finding.Connected, "", "", ""},
-		{"the server is revoked for the client", with(goodClient, func(c *Config) { c.CRLs = [][]byte{ca.CRL(1, server)} }), good,
-			finding.ClientRejectsServer, "certificate-revoked", msgVerify, "Certificate failed validation: The certificate has been revoked."},
-		{"the name is on the list", goodClient, with(good, func(c *Config) { c.Allowed = list(t, "CN=other", "CN=adm*") }), finding.Connected, "", "", ""},
-		{"the name is not on the list", goodClient, with(good, func(c *Config) { c.Allowed = list(t, "CN=other") }), finding.ServerRejectsClient,
-			"dn-not-allowed", refused, "Client's Distinguished Name is not on the list of allowed clients (tls_allowed_dn_list).  Use 'virt-pki-query-dn " +
-				"clientcert.pem' to view the Distinguished Name field in the client certificate, or run this daemon with --verbose option."},
-		{"the list is empty", goodClient, with(good, func(c *Config) { c.Allowed = list(t) }), finding.ServerRejectsClient, "dn-not-allowed", refused, "?"},
-		{"tls_no_verify_certificate also opens the list", goodClient, with(good, func(c *Config) { c.Allowed, c.NoVerify = list(t), true }),
+		{"TLS 1.2 only", tls12c, tls12s, finding.Connected, "", "", ""},
+		{"no common version", tls12c, end(server, ca, func(h *half) { h.min = tls.VersionTLS13 }), finding.HandshakeFails, "tls-handshake-failed",
+			msgTerminated, msgTerminated},
+		{"the server has no identity", goodClient, end(nil, ca), finding.HandshakeFails, "tls-handshake-failed", msgTerminated, msgTerminated},
+		{"the client has no identity", end(nil, ca), good, finding.ServerRejectsClient, "no-client-identity", refused, noCert},
+		{"the client's CA is unknown to the server, so it does not send", end(other.Client("admin"), ca), good, finding.ServerRejectsClient,
+			"client-certificate-not-sent", refused, noCert},
+		{"the client's CA has the server's CA's name", end(twin.Client("admin"), ca), good, finding.ServerRejectsClient, "unknown-issuer", refused,
+			failed + "The certificate hasn't got a known issuer."},
+		{"the client is expired", end(ca.Client("late", testpki.Expired()), ca), good, finding.ServerRejectsClient, "certificate-expired", refused,
+			failed + "The certificate is not trusted."},
+		{"the client is expired, TLS 1.2", end(ca.Client("late", testpki.Expired()), ca, func(h *half) { h.max = tls.VersionTLS12 }), good,
+			finding.ServerRejectsClient, "certificate-expired", refused, failed + "The certificate is not trusted."},
+		{"the client is of tomorrow", end(ca.Client("early", testpki.NotYetValid()), ca), good, finding.ServerRejectsClient, "certificate-not-yet-valid",
+			refused, failed + "The certificate is not trusted."},
+		{"the server is expired", goodClient, end(ca.Server("localhost", testpki.Expired()), ca), finding.ClientRejectsServer, "certificate-expired",
+			msgVerify, failed + "The certificate is not trusted."},
+		{"the server's CA is unknown to the client", end(client, other), good, finding.ClientRejectsServer, "unknown-issuer", msgVerify,
+			failed + "The certificate hasn't got a known issuer."},
+		{"the host is another", goodClient, end(ca.Server("kvm2.example.com"), ca), finding.ClientRejectsServer, "host-mismatch", msgVerify,
+			"Certificate [session] owner does not match the hostname localhost"},
+		{"no_verify takes any host", end(client, ca, behind), end(ca.Server("kvm2.example.com"), ca), finding.Connected, "", "", ""},
+		{"the client is revoked", goodClient, end(server, ca, func(h *half) { h.crls = [][]byte{ca.CRL(1, client)} }), finding.ServerRejectsClient,
+			"certificate-revoked", refused, failed + "The certificate has been revoked."},
+		{"another is revoked", goodClient, end(server, ca, func(h *half) { h.crls = [][]byte{ca.CRL(1, server)} }), finding.Connected, "", "", ""},
+		{"the server is revoked for the client", end(client, ca, func(h *half) { h.crls = [][]byte{ca.CRL(1, server)} }), good,
+			finding.ClientRejectsServer, "certificate-revoked", msgVerify, failed + "The certificate has been revoked."},
+		{"a list of the same name but another key revokes, too", goodClient, end(server, ca, func(h *half) { h.crls = [][]byte{twin.CRL(1, client)} }),
+			finding.ServerRejectsClient, "certificate-revoked", refused, failed + "The certificate has been revoked."},
+		{"another CA's list does not", goodClient, end(server, ca, func(h *half) { h.crls = [][]byte{other.CRL(1, client)} }), finding.Connected, "", "", ""},
+		{"the name is on the list", goodClient, end(server, ca, func(h *half) { h.allowed = []string{"CN=other", "CN=adm*"} }), finding.Connected, "", "", ""},
+		{"the name is not on the list", goodClient, end(server, ca, func(h *half) { h.allowed = []string{"CN=other"} }), finding.ServerRejectsClient,
+			"dn-not-allowed", refused, dnText},
+		{"the list is empty", goodClient, end(server, ca, func(h *half) { h.allowed = []string{} }), finding.ServerRejectsClient, "dn-not-allowed", refused, dnText},
+		{"tls_no_verify_certificate also opens the list", goodClient, end(server, ca, behind, func(h *half) { h.allowed = []string{} }),
 			finding.Connected, "", "", ""},
-		{"tls_no_verify_certificate lets in who sends nothing", load(t, nil, ca), with(good, func(c *Config) { c.NoVerify = true }), finding.Connected, "", "", ""},
-		{"a critical clientAuth in the server", goodClient, srv(ca.Server("kvm1.example.com", critical(true, testpki.OIDClientAuth)), ca),
+		{"tls_no_verify_certificate lets in who sends nothing", end(nil, ca), end(server, ca, behind), finding.Connected, "", "", ""},
+		{"a critical clientAuth in the server", goodClient, end(ca.Server("localhost", purpose(true, testpki.OIDClientAuth)), ca),
 			finding.ClientRejectsServer, "wrong-purpose", msgVerify, "Certificate [session] purpose does not allow use for with a TLS server"},
-		{"a non-critical one", goodClient, srv(ca.Server("kvm1.example.com", critical(false, testpki.OIDClientAuth)), ca), finding.Connected, "", "", ""},
-		{"a critical anyExtendedKeyUsage in the client", load(t, ca.Client("admin", critical(true, testpki.OIDAnyPurpose)), ca), good,
+		{"a non-critical one", goodClient, end(ca.Server("localhost", purpose(false, testpki.OIDClientAuth)), ca), finding.Connected, "", "", ""},
+		{"a critical anyExtendedKeyUsage in the client", end(ca.Client("admin", purpose(true, testpki.OIDAnyPurpose)), ca), good,
 			finding.ServerRejectsClient, "wrong-purpose", refused, "Certificate [session] purpose does not allow use for with a TLS client"},
-		{"a critical codeSigning in the client", load(t, ca.Client("admin", critical(true, testpki.OIDCodeSigning)), ca), good, finding.Connected, "", "", ""},
-		{"digitalSignature alone, critical", load(t, ca.Client("admin", testpki.KeyUsage(true, x509.KeyUsageDigitalSignature)), ca), good,
+		{"a critical codeSigning in the client", end(ca.Client("admin", purpose(true, testpki.OIDCodeSigning)), ca), good, finding.Connected, "", "", ""},
+		{"digitalSignature alone, critical", end(ca.Client("admin", usage(true, x509.KeyUsageDigitalSignature)), ca), good,
 			finding.ServerRejectsClient, "no-key-encipherment", refused, "Certificate [session] usage does not permit key encipherment"},
-		{"the same for 12.8", load(t, ca.Client("admin", testpki.KeyUsage(true, x509.KeyUsageDigitalSignature)), ca),
-			with(good, func(c *Config) { c.Libvirt = verify.V12_8 }), finding.Connected, "", "", ""},
-		{"keyEncipherment alone is not sent", load(t, ca.Client("admin", testpki.KeyUsage(false, x509.KeyUsageKeyEncipherment)), ca), good,
-			finding.ServerRejectsClient, "client-certificate-not-sent", refused, "Unable to verify TLS peer: No certificate was found."},
-		{"an empty subject in the client", load(t, ca.Client("x", testpki.EmptySubject()), ca), good, finding.ServerRejectsClient, "no-subject", refused,
+		{"the same for 12.8", end(ca.Client("admin", usage(true, x509.KeyUsageDigitalSignature)), ca),
+			end(server, ca, func(h *half) { h.libvirt = verify.V12_8 }), finding.Connected, "", "", ""},
+		{"keyEncipherment alone is not sent", end(ca.Client("admin", usage(false, x509.KeyUsageKeyEncipherment)), ca), good,
+			finding.ServerRejectsClient, "client-certificate-not-sent", refused, noCert},
+		{"an empty subject in the client", end(ca.Client("x", testpki.EmptySubject()), ca), good, finding.ServerRejectsClient, "no-subject", refused,
 			"Failed to get certificate [session] distinguished name: The requested data were not available."},
-		{"an empty subject in the server", goodClient, srv(ca.Server("kvm1.example.com", testpki.EmptySubject()), ca), finding.ClientRejectsServer,
+		{"an empty subject in the server", goodClient, end(ca.Server("localhost", testpki.EmptySubject()), ca), finding.ClientRejectsServer,
 			"no-subject", msgVerify, "Failed to get certificate [session] distinguished name: The requested data were not available."},
-		{"an intermediate on the wire", load(t, inter.Client("admin"), ca), srv(inter.Server("kvm1.example.com"), ca), finding.Connected, "", "", ""},
-		{"a CA as client", load(t, ca.Client("admin", testpki.BasicConstraints(true, true, -1)), ca), good, finding.ServerRejectsClient, "leaf-is-ca", refused,
+		{"an intermediate on the wire", end(inter.Client("admin"), ca), deep, finding.Connected, "", "", ""},
+		{"a CA as client", end(ca.Client("admin", testpki.BasicConstraints(true, true, -1)), ca), good, finding.ServerRejectsClient, "leaf-is-ca", refused,
 			"The certificate [session] basic constraints show a CA, but we need one for a client"},
+		{"a broken signature in the client", end(ca.Client("admin", testpki.BadSignature()), ca), good, finding.ServerRejectsClient, "signature-wrong",
+			refused, failed + "The certificate is not trusted."},
+		{"a CA that may not sign", end(client, ca), end(testpki.NewCA(t, testpki.CN("No Sign"), usage(true, x509.KeyUsageCRLSign)).Server("localhost"), ca),
+			finding.ClientRejectsServer, "unknown-issuer", msgVerify, failed + "The certificate hasn't got a known issuer."},
+		{"Ed25519", end(ca.Client("admin", testpki.Key(testpki.Ed25519)), ca), end(ca.Server("localhost", testpki.Key(testpki.Ed25519)), ca),
+			finding.Connected, "", "", ""},
+		{"RSA", end(ca.Client("admin", testpki.Key(testpki.RSA2048)), ca), end(ca.Server("localhost", testpki.Key(testpki.RSA2048)), ca),
+			finding.Connected, "", "", ""},
+		{"P-521", end(ca.Client("admin", testpki.Key(testpki.ECDSAP521)), ca), end(ca.Server("localhost", testpki.Key(testpki.ECDSAP521)), ca),
+			finding.Connected, "", "", ""},
+		{"RSA with 1024 bits is enough for GnuTLS", end(ca.Client("admin", testpki.Key(testpki.RSA1024)), ca), good, finding.Connected, "", "", ""},
+		{"a client of version 1", end(ca.Client("admin", testpki.Version1()), ca), good, finding.Connected, "", "", ""},
 	}
 }
 
 func TestPair(t *testing.T) {
 	for _, p := range pairings(t) {
 		t.Run(p.name, func(t *testing.T) {
-			real, err := Pair(t.Context(), p.client, p.server)
+			client, server := p.client.config(t), p.server.config(t)
+			real, err := Pair(t.Context(), client, server)
 			if err != nil {
 				t.Fatal(err)
 			}
-			said, err := Judge(p.client, p.server)
+			said, err := Judge(client, server)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -152,7 +210,7 @@ func TestPair(t *testing.T) {
 
 func TestTranscriptsShowWhatEachEndSaw(t *testing.T) {
 	ca := testpki.NewCA(t)
-	r, err := Pair(t.Context(), load(t, ca.Client("admin"), ca), load(t, ca.Server("kvm1.example.com"), ca))
+	r, err := Pair(t.Context(), load(t, ca.Client("admin"), ca), load(t, ca.Server("localhost"), ca))
 	if err != nil || r.Outcome != finding.Connected {
 		t.Fatal(r.Outcome, err)
 	}
@@ -177,7 +235,7 @@ func TestKeysThatCryptoTLSCannotUseAreJudgedWithoutIt(t *testing.T) {
 	ca := testpki.NewCA(t)
 	client := load(t, ca.Client("admin"), ca)
 	client.Keyless, client.Key = true, nil
-	r, err := Pair(t.Context(), client, load(t, ca.Server("kvm1.example.com"), ca))
+	r, err := Pair(t.Context(), client, load(t, ca.Server("localhost"), ca))
 	if err != nil || r.Outcome != finding.Connected || !r.Client.Simulated {
 		t.Errorf("without key: %v, %v, %+v", r.Outcome, err, r.Client)
 	}
@@ -203,7 +261,7 @@ func TestAServerThatNeverConfirmsHangs(t *testing.T) {
 	ca := testpki.NewCA(t)
 	for _, tickets := range []bool{false, true} {
 		a, b := pipe()
-		server := load(t, ca.Server("kvm1.example.com"), ca)
+		server := load(t, ca.Server("localhost"), ca)
 		go func() {
 			s := tls.Server(b, &tls.Config{Certificates: []tls.Certificate{*server.identity()}, ClientAuth: tls.RequestClientCert,
 				SessionTicketsDisabled: !tickets})
@@ -235,7 +293,7 @@ func TestAnotherByteAndAGoodbyeAreNoConfirmation(t *testing.T) {
 	} {
 		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
 			a, b := pipe()
-			server := load(t, ca.Server("kvm1.example.com"), ca)
+			server := load(t, ca.Server("localhost"), ca)
 			go func() {
 				s := tls.Server(b, &tls.Config{Certificates: []tls.Certificate{*server.identity()}, ClientAuth: tls.RequestClientCert,
 					SessionTicketsDisabled: true, MaxVersion: version})
@@ -276,7 +334,7 @@ func TestARefusalIsAPlainClose(t *testing.T) {
 			if err != nil {
 				return
 			}
-			server := load(t, ca.Server("kvm1.example.com"), ca)
+			server := load(t, ca.Server("localhost"), ca)
 			server.MaxVersion = version
 			_, _, _ = Server(context.Background(), conn, server)
 		}()
@@ -302,9 +360,14 @@ func TestARefusalIsAPlainClose(t *testing.T) {
 
 func TestNoGoroutineIsLeftBehind(t *testing.T) {
 	ps := pairings(t)
+	type pair struct{ client, server Config }
+	var configs []pair
+	for _, p := range ps {
+		configs = append(configs, pair{p.client.config(t), p.server.config(t)})
+	}
 	before := runtime.NumGoroutine()
 	for range 3 {
-		for _, p := range ps {
+		for _, p := range configs {
 			if _, err := Pair(t.Context(), p.client, p.server); err != nil {
 				t.Fatal(err)
 			}
@@ -332,7 +395,7 @@ func TestEveryRuleOfThisPackageIsWhole(t *testing.T) {
 
 func BenchmarkPair(b *testing.B) {
 	ca := testpki.NewCA(b)
-	client, server := load(b, ca.Client("admin"), ca), load(b, ca.Server("kvm1.example.com"), ca)
+	client, server := load(b, ca.Client("admin"), ca), load(b, ca.Server("localhost"), ca)
 	b.Run("Pair", func(b *testing.B) {
 		for b.Loop() {
 			r, err := Pair(b.Context(), client, server)
@@ -355,7 +418,7 @@ func BenchmarkPair(b *testing.B) {
 	// The comparison: crypto/tls alone, both ends verifying the other with crypto/x509.
 	roots := x509.NewCertPool()
 	roots.AddCert(ca.X509())
-	cc := &tls.Config{Certificates: []tls.Certificate{*client.identity()}, RootCAs: roots, ServerName: "kvm1.example.com", CurvePreferences: curves}
+	cc := &tls.Config{Certificates: []tls.Certificate{*client.identity()}, RootCAs: roots, ServerName: "localhost", CurvePreferences: curves}
 	sc := &tls.Config{Certificates: []tls.Certificate{*server.identity()}, ClientCAs: roots, ClientAuth: tls.RequireAndVerifyClientCert,
 		SessionTicketsDisabled: true}
 	bare := func(b *testing.B, cc, sc *tls.Config) {
