@@ -1,0 +1,171 @@
+package layout
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+)
+
+// A Report is what an audit found.
+type Report struct {
+	Findings []finding.Finding
+	// Present names the roles of which a certificate or a key is there.
+	Present []certs.Role
+	// CA reports that the CA file is there.
+	CA bool
+	// Unchecked says what could not be looked at, and why.
+	Unchecked []string
+}
+
+// Audit looks at owner, mode and kind of everything that belongs into the place, below the root that fsys is
+// (os.OpenRoot's FS does not follow links out of it). It follows no link in the last component of a path. What is missing
+// is no finding here: see package verify. uid is the user who should own what is not the system's; a negative uid leaves
+// owners out.
+func Audit(fsys fs.FS, p Place, uid int) Report {
+	var r Report
+	closed := false // a directory above could not be entered
+	for _, item := range p.Items(certs.Server, certs.Client) {
+		info, err := fs.Lstat(fsys, below(item.Path))
+		switch {
+		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):
+			continue
+		case err != nil:
+			if !closed {
+				r.Unchecked = append(r.Unchecked, fmt.Sprintf("%s: %v", item.Path, cause(err)))
+			}
+			closed = true
+			continue
+		}
+		if item.Role != 0 {
+			r.present(item.Role)
+		}
+		r.CA = r.CA || item.Part == CACert
+		r.judge(p, item, info, uid)
+	}
+	if p.Kind == User {
+		stray := path.Join(p.Dir, ".pki/cacert.pem")
+		if _, err := fs.Lstat(fsys, below(stray)); err == nil && !r.CA {
+			r.add(ruleDocumentedPlace, stray, "it is never read; libvirt looks for "+p.Paths(certs.Client).CA,
+				fmt.Sprintf("mv %s %s", stray, p.Paths(certs.Client).CA))
+		}
+	}
+	return r
+}
+
+// below turns an absolute path into one of an fs.FS.
+func below(path string) string {
+	if s := strings.Trim(path, "/"); s != "" {
+		return s
+	}
+	return "."
+}
+
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+func (r *Report) present(role certs.Role) {
+	for _, p := range r.Present {
+		if p == role {
+			return
+		}
+	}
+	r.Present = append(r.Present, role)
+}
+
+func (r *Report) add(rule finding.Rule, path, message, remedy string) {
+	f := rule.Finding(path, message)
+	f.Remedy = remedy
+	r.Findings = append(r.Findings, f)
+}
+
+// judge compares one thing that is there with what should be.
+func (r *Report) judge(p Place, item Item, info fs.FileInfo, uid int) {
+	mode := info.Mode()
+	if mode&fs.ModeSymlink != 0 {
+		r.add(ruleLink, item.Path, "it is a symbolic link; libvirt follows it, virt-pki does not write through it", "")
+		return
+	}
+	if item.Part == Directory && !mode.IsDir() {
+		r.add(ruleKindOfFile, item.Path, fmt.Sprintf("it is %s, not a directory", kindOf(mode)), "")
+		return
+	}
+	if item.Part != Directory && !mode.IsRegular() {
+		r.add(ruleKindOfFile, item.Path, fmt.Sprintf("it is %s, not a file", kindOf(mode)), "")
+		return
+	}
+	owner, group, hasOwner := owners(info)
+	if hasOwner && uid >= 0 {
+		want := uid
+		if item.System {
+			want = 0
+		}
+		if owner != want {
+			r.add(ruleOwner, item.Path, fmt.Sprintf("it belongs to user %d, not to user %d", owner, want),
+				fmt.Sprintf("chown %d:%d %s", want, want, item.Path))
+		}
+	}
+	perm := mode.Perm()
+	chmod := fmt.Sprintf("chmod %04o %s", item.Mode, item.Path)
+	switch {
+	case perm&0o022&^item.Mode != 0 && !(item.Part == Directory && mode&fs.ModeSticky != 0):
+		r.add(ruleWritable, item.Path, fmt.Sprintf("its mode is %04o: others can replace what libvirt trusts; it should be %04o",
+			perm, item.Mode), chmod)
+	case item.Part == Key && perm&0o044&^item.Mode != 0:
+		if p.Kind.ForQEMU() && perm&0o004 == 0 && perm&0o040 != 0 {
+			// The group is QEMU's, we were only not told its name.
+			break
+		}
+		r.add(ruleKeyReadable, item.Path, fmt.Sprintf("its mode is %04o: others can read the private key; it should be %04o",
+			perm, item.Mode), chmod)
+	case item.Part == Directory && item.System && perm&0o005 != 0o005:
+		r.add(ruleClosedDirectory, item.Path, fmt.Sprintf("its mode is %04o: users other than root find nothing below it; it should be %04o",
+			perm, item.Mode), chmod)
+	case item.Part != Directory && item.Part != Key && item.System && perm&0o004 == 0:
+		r.add(ruleClosedFile, item.Path, fmt.Sprintf("its mode is %04o: users other than root cannot read it; it should be %04o",
+			perm, item.Mode), chmod)
+	case perm != item.Mode.Perm() && !p.Kind.ForQEMU() && !item.Shared:
+		r.add(ruleValidatorMode, item.Path, fmt.Sprintf("its mode is %04o; virt-pki-validate accepts %04o only, libvirt itself any",
+			perm, item.Mode), chmod)
+	}
+	if p.Kind.ForQEMU() && item.Part == Key && hasOwner && group == 0 && perm&0o004 == 0 {
+		r.add(ruleQEMUKey, item.Path, "only root can read it, but QEMU runs as another user (libvirt-qemu or qemu)",
+			fmt.Sprintf("chgrp kvm %s; chmod 0640 %s    (Fedora: chgrp qemu)", item.Path, item.Path))
+	}
+}
+
+func kindOf(m fs.FileMode) string {
+	switch {
+	case m.IsRegular():
+		return "a file"
+	case m.IsDir():
+		return "a directory"
+	case m&fs.ModeNamedPipe != 0:
+		return "a named pipe"
+	case m&fs.ModeSocket != 0:
+		return "a socket"
+	case m&fs.ModeDevice != 0:
+		return "a device"
+	}
+	return "something else (" + strconv.Quote(m.String()) + ")"
+}
+
+// owners gives the owner and group where the file system has them.
+func owners(info fs.FileInfo) (uid, gid int, ok bool) {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, 0, false
+	}
+	return int(st.Uid), int(st.Gid), true
+}
