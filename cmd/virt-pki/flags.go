@@ -1,0 +1,145 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// The flags that several commands share. Each function gives a fresh flag, since urfave/cli keeps state in them.
+
+func jsonFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "json", Usage: "print JSON (schema 1) instead of text"}
+}
+
+func quietFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "say nothing but errors"}
+}
+
+func failOnFlag() cli.Flag {
+	return &cli.StringFlag{Name: "fail-on", Value: "error", Usage: "exit with 1 for findings of `LEVEL` and above: note, warning, error"}
+}
+
+func atFlag() cli.Flag {
+	return &cli.StringFlag{Name: "at", Usage: "judge as of `TIME` (2027-01-31, 2027-01-31T12:00:00Z, +90d) instead of now"}
+}
+
+func libvirtFlag() cli.Flag {
+	return &cli.StringFlag{Name: "libvirt", Usage: "the libvirt `VERSION`s that must accept it, comma-separated (9.0,11.3,12.8); default: all known ones"}
+}
+
+func colorFlag() cli.Flag {
+	return &cli.StringFlag{Name: "color", Value: "auto", Usage: "colour: auto, never or always", DefaultText: "auto"}
+}
+
+func timeoutFlag() cli.Flag {
+	return &cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "time limit of each stage of a connection"}
+}
+
+// failOn reads --fail-on.
+func failOn(c *cli.Context) (finding.Severity, error) {
+	s, err := finding.ParseSeverity(c.String("fail-on"))
+	if err != nil {
+		return 0, usage("--fail-on: %s", err)
+	}
+	return s, nil
+}
+
+// at reads --at; without it the present time.
+func (p *program) at(c *cli.Context) (time.Time, error) {
+	s := c.String("at")
+	if s == "" {
+		return p.now(), nil
+	}
+	if d, ok := strings.CutPrefix(s, "+"); ok {
+		span, err := parseSpan(d)
+		if err != nil {
+			return time.Time{}, usage("--at %s: %s", s, err)
+		}
+		return p.now().Add(span), nil
+	}
+	for _, layout := range []string{time.RFC3339, "2006-01-02T15:04:05", "2006-01-02T15:04", "2006-01-02 15:04:05", "2006-01-02"} {
+		if t, err := time.Parse(layout, s); err == nil {
+			return t, nil
+		}
+	}
+	return time.Time{}, usage("--at %s: not a time", s).hint("write 2027-01-31, 2027-01-31T12:00:00Z or +90d")
+}
+
+// parseSpan reads a length of time in days, weeks, years or Go's units: 90d, 2w, 10y, 36h.
+func parseSpan(s string) (time.Duration, error) {
+	const day = 24 * time.Hour
+	units := map[byte]time.Duration{'d': day, 'w': 7 * day, 'y': 365 * day}
+	if s != "" {
+		if unit, ok := units[s[len(s)-1]]; ok {
+			var n int64
+			if _, err := fmt.Sscanf(s[:len(s)-1]+"\n", "%d\n", &n); err != nil || n < 0 || n > int64(250*365*day/unit) {
+				return 0, fmt.Errorf("%q is not a length of time such as 90d, 2w, 10y or 36h", s)
+			}
+			return time.Duration(n) * unit, nil
+		}
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil || d < 0 {
+		return 0, fmt.Errorf("%q is not a length of time such as 90d, 2w, 10y or 36h", s)
+	}
+	return d, nil
+}
+
+// versions reads --libvirt; without it all measured versions.
+func versions(c *cli.Context) ([]verify.Version, error) {
+	s := c.String("libvirt")
+	if s == "" || s == "all" {
+		return verify.Measured(), nil
+	}
+	var out []verify.Version
+	for _, w := range strings.Split(s, ",") {
+		v, err := verify.ParseVersion(strings.TrimSpace(w))
+		if err != nil {
+			return nil, usage("--libvirt: %s", err)
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+// maxInput bounds what is read from one file: no certificate, configuration or list is anywhere near it.
+const maxInput = 64 << 20
+
+// readFile reads a file, or standard input for "-", up to maxInput. A directory, a device or a larger file is an error
+// at once.
+func (p *program) readFile(name string) ([]byte, error) {
+	if name == "-" {
+		return readLimited(p.stdin, "standard input")
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	if st, err := f.Stat(); err == nil && st.IsDir() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: errIsDirectory}
+	}
+	return readLimited(f, name)
+}
+
+var errIsDirectory = fmt.Errorf("is a directory")
+
+func readLimited(r io.Reader, name string) ([]byte, error) {
+	b, err := io.ReadAll(io.LimitReader(r, maxInput+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(b) > maxInput {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fmt.Errorf("larger than %d MiB", maxInput>>20)}
+	}
+	return b, nil
+}

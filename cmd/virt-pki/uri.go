@@ -1,0 +1,269 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/uri"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+func (p *program) uriCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "uri",
+		Category:  "look",
+		Usage:     "what a connection URI means to libvirt",
+		ArgsUsage: "URI...",
+		Description: `Takes a URI apart as libvirt does: transport, host and port really used, the name sent to
+the daemon, credential files, socket, the ssh command line, and what in it has no effect.
+Nothing is connected to. Aliases and remote_mode come from this user's libvirt.conf.
+
+EXAMPLES
+   virt-pki uri qemu://kvm1.example.com/system
+   virt-pki uri 'qemu+ssh://root@kvm1/system?no_tty=1'
+
+EXIT STATUS
+   0 understood   1 findings at or above --fail-on, or libvirt refuses the URI
+   2 wrong usage   3 could not complete`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: a read-only connection"},
+			&cli.StringFlag{Name: "client-conf", Usage: "read `FILE` instead of this user's libvirt.conf"},
+			oneLibvirtFlag(), jsonFlag(), failOnFlag(), colorFlag(),
+		},
+		Action: p.uri,
+	}
+}
+
+// A uriView is what uri says about one URI.
+type uriView struct {
+	URI        string            `json:"uri"`
+	Error      *string           `json:"error"`
+	Driver     string            `json:"driver"`
+	Transport  string            `json:"transport"`
+	User       *string           `json:"user"`
+	Host       *string           `json:"host"`
+	Port       *int              `json:"port"`
+	Path       string            `json:"path"`
+	Params     []uri.Param       `json:"params"`
+	RemoteName string            `json:"remote_name"`
+	AliasOf    *string           `json:"alias_of"`
+	Files      fileView          `json:"files"`
+	Socket     *string           `json:"socket"`
+	Argv       []string          `json:"argv"`
+	Findings   []finding.Finding `json:"findings"`
+}
+
+type fileView struct {
+	CA   *string `json:"ca"`
+	CRL  *string `json:"crl"`
+	Cert *string `json:"cert"`
+	Key  *string `json:"key"`
+}
+
+func (p *program) uri(c *cli.Context) error {
+	if !c.Args().Present() {
+		return usage("uri needs a URI").hint("virt-pki uri qemu://kvm1.example.com/system")
+	}
+	level, err := failOn(c)
+	if err != nil {
+		return err
+	}
+	paint, err := p.painter(c.String("color"))
+	if err != nil {
+		return err
+	}
+	options, err := p.uriOptions(c)
+	if err != nil {
+		return err
+	}
+	var views []uriView
+	failed := false
+	for _, text := range c.Args().Slice() {
+		v := viewURI(text, options)
+		failed = failed || v.Error != nil || finding.Worst(v.Findings) >= level
+		views = append(views, v)
+	}
+	if c.Bool("json") {
+		err = p.printJSON(struct {
+			Schema int       `json:"schema"`
+			Items  []uriView `json:"items"`
+		}{1, views})
+	} else {
+		for i, v := range views {
+			if i > 0 {
+				fmt.Fprintln(p.stdout)
+			}
+			p.printURI(v, paint)
+		}
+	}
+	if err == nil && failed {
+		return status(exitFindings)
+	}
+	return err
+}
+
+// oneLibvirtFlag is --libvirt for commands that judge as one version.
+func oneLibvirtFlag() cli.Flag {
+	return &cli.StringFlag{Name: "libvirt", Usage: "judge as libvirt `VERSION` (9.0, 11.3, 12.8); default: the oldest known"}
+}
+
+// oneVersion reads it.
+func oneVersion(c *cli.Context) (verify.Version, error) {
+	s := c.String("libvirt")
+	if s == "" {
+		return verify.Oldest, nil
+	}
+	v, err := verify.ParseVersion(s)
+	if err != nil {
+		return v, usage("--libvirt: %s", err)
+	}
+	return v, nil
+}
+
+// uriOptions describes the caller: this user, this environment, this user's libvirt.conf.
+func (p *program) uriOptions(c *cli.Context) (uri.Options, error) {
+	v, err := oneVersion(c)
+	if err != nil {
+		return uri.Options{}, err
+	}
+	o := uri.Options{
+		Libvirt: uri.Version{Major: v.Major, Minor: v.Minor},
+		Root:    os.Geteuid() == 0, Home: p.home(), ConfigHome: p.getenv("XDG_CONFIG_HOME"),
+		RuntimeDir: p.getenv("XDG_RUNTIME_DIR"), Default: p.getenv("LIBVIRT_DEFAULT_URI"), ReadOnly: c.Bool("readonly"),
+	}
+	name := c.String("client-conf")
+	if name == "" {
+		name = o.ConfFile()
+	}
+	o.Settings, err = p.clientSettings(name, c.IsSet("client-conf"))
+	return o, err
+}
+
+// home is the user's home directory as GLib finds it: HOME, else the passwd entry's.
+func (p *program) home() string {
+	if h := p.getenv("HOME"); h != "" {
+		return h
+	}
+	h, err := os.UserHomeDir()
+	if err != nil {
+		return "/"
+	}
+	return h
+}
+
+// exists is access(F_OK).
+func exists(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
+}
+
+// viewURI reads one URI.
+func viewURI(text string, o uri.Options) uriView {
+	v := uriView{URI: text, Params: []uri.Param{}, Findings: []finding.Finding{}}
+	u, err := uri.Parse(text, o)
+	if err != nil {
+		message := err.Error()
+		var refused *uri.Error
+		if errors.As(err, &refused) {
+			message = refused.LibvirtMessage
+			v.Findings = append(v.Findings, refused.Finding())
+		}
+		v.Error = &message
+		return v
+	}
+	v.Driver, v.Transport, v.Path, v.RemoteName = u.Driver(), string(u.Transport()), u.Path(), u.RemoteName()
+	v.Params = append(v.Params, u.Params()...)
+	v.Findings = append(v.Findings, u.Findings()...)
+	if user, ok := u.User(); ok {
+		v.User = &user
+	}
+	v.Host = optional(u.Host())
+	if port := u.Port(); port != 0 {
+		v.Port = &port
+	}
+	if alias, ok := u.AliasOf(); ok {
+		v.AliasOf = &alias
+	}
+	if files, ok := u.Files(); ok {
+		chosen := files.Choose(exists)
+		v.Files = fileView{optional(chosen.CA), optional(chosen.CRL), optional(chosen.Cert), optional(chosen.Key)}
+	}
+	if s, ok := u.Sockets(); ok {
+		v.Socket = optional(s.Choose(exists))
+	}
+	if argv, ok := u.Argv(); ok {
+		v.Argv = argv
+	}
+	return v
+}
+
+// printURI prints one URI's meaning.
+func (p *program) printURI(v uriView, paint painter) {
+	w := p.stdout
+	fmt.Fprintf(w, "%s\n", visible(v.URI))
+	if v.Error != nil {
+		fmt.Fprintf(w, "  libvirt refuses it: %s\n", visible(*v.Error))
+		p.printFindings(w, v.Findings, paint)
+		return
+	}
+	line := func(label, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "  %-10s %s\n", label, visible(value))
+		}
+	}
+	deref := func(s *string) string {
+		if s == nil {
+			return ""
+		}
+		return *s
+	}
+	line("alias of", deref(v.AliasOf))
+	line("driver", v.Driver)
+	line("transport", transportText(v.Transport))
+	line("user", deref(v.User))
+	line("host", deref(v.Host))
+	if v.Port != nil {
+		line("port", fmt.Sprint(*v.Port))
+	}
+	if v.Transport != string(uri.Client) {
+		name := v.RemoteName
+		if name == "" {
+			name = "(empty: the daemon chooses)"
+		}
+		line("asks for", name)
+	}
+	line("CA", deref(v.Files.CA))
+	line("CRL", deref(v.Files.CRL))
+	line("cert", deref(v.Files.Cert))
+	line("key", deref(v.Files.Key))
+	line("socket", deref(v.Socket))
+	if v.Argv != nil {
+		quoted := make([]string, len(v.Argv))
+		for i, a := range v.Argv {
+			quoted[i] = shellQuote(a)
+		}
+		line("runs", strings.Join(quoted, " "))
+	}
+	p.printFindings(w, v.Findings, paint)
+}
+
+func transportText(t string) string {
+	switch uri.Transport(t) {
+	case uri.TLS:
+		return "tls (encrypted, certificates on both ends)"
+	case uri.TCP:
+		return "tcp (not encrypted)"
+	case uri.Unix:
+		return "unix (a local socket)"
+	case uri.Client:
+		return "none: the driver runs inside the client"
+	case uri.Ext:
+		return "ext (a command's standard input and output)"
+	}
+	return t + " (through an SSH login)"
+}
