@@ -25,11 +25,11 @@ import (
 // second here. OpenSSL 3.0 and GnuTLS 3.7.9 read it.
 const pbkdf2Iterations = 600_000
 
-// Bounds on what a file may make us compute before its passphrase is known to be right. They are generous: 20 million
-// iterations take some seconds, scrypt with these takes 1 GiB at most.
+// Bounds on what a file may make us compute before its passphrase is known to be right. They are generous: both come to
+// a few seconds and 256 MiB; OpenSSL's scrypt takes 16 MiB.
 const (
-	maxIterations   = 20_000_000
-	maxScryptMemory = 1 << 30
+	maxIterations = 20_000_000
+	maxScryptCost = 1 << 28 // octets of memory, times the parallelisation
 )
 
 // encryptPKCS8 gives the EncryptedPrivateKeyInfo of RFC 5958 with PBES2 (RFC 8018): PBKDF2-HMAC-SHA256, AES-256-CBC.
@@ -146,7 +146,7 @@ func deriveKey(kdf pkix.AlgorithmIdentifier, passphrase []byte, size int) ([]byt
 		if _, err := asn1.Unmarshal(kdf.Parameters.FullBytes, &p); err != nil {
 			return nil, &KeyError{Err: errPBES, Text: "no scrypt parameters"}
 		}
-		if p.N < 2 || p.R < 1 || p.P < 1 || p.R > 1024 || p.P > 16 || p.N > maxScryptMemory/128/p.R {
+		if p.N < 2 || p.R < 1 || p.P < 1 || p.R > 1024 || p.P > 64 || p.N > maxScryptCost/128/p.R/p.P {
 			return nil, &KeyError{Err: errPBES, Text: "scrypt parameters out of bounds"}
 		}
 		secret, err := scrypt.Key(passphrase, p.Salt, p.N, p.R, p.P, size)

@@ -10,7 +10,7 @@ import (
 
 // looked is how many patterns of a long list are looked at closely when none matches. Each costs some ten microseconds,
 // and a refusal must not take a daemon's worth of time however long the list is.
-const looked = 8
+const looked = 4
 
 // A near is the pattern that comes nearest to a name that is refused.
 type near struct {

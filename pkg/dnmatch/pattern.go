@@ -20,7 +20,9 @@ type compiled struct {
 	form  form
 	glob  *glob.Pattern // nil: the pattern is not valid UTF-8, form is to be used
 	stars int
-	print uint64 // see fingerprint
+	// needed is the longest literal run of the pattern, which a name must contain: most names fail here already.
+	needed string
+	print  uint64 // see fingerprint
 }
 
 // gobwasBound is the product of stars in the pattern and octets in the name above which the walk of form is used: on
@@ -34,6 +36,11 @@ func Compile(pattern string) (Pattern, error) {
 		return Pattern{}, &PatternError{Pattern: pattern, Offset: i, Reason: "a NUL, where C ends the text"}
 	}
 	c := &compiled{form: analyse(pattern), stars: strings.Count(pattern, "*"), print: fingerprint(pattern)}
+	for run := range strings.FieldsFuncSeq(pattern, func(r rune) bool { return r == '*' || r == '?' }) {
+		if len(run) > len(c.needed) {
+			c.needed = run
+		}
+	}
 	if utf8.ValidString(pattern) {
 		g, err := glob.Compile(translate(pattern))
 		if err != nil {
@@ -82,8 +89,13 @@ func (p Pattern) match(dn string, valid bool) bool {
 	if p.c == nil {
 		return dn == ""
 	}
-	if valid && p.c.glob != nil && p.c.stars*len(dn) <= gobwasBound {
-		return p.c.glob.Match(dn)
+	if valid && p.c.glob != nil {
+		if len(dn) < p.c.form.min || !strings.Contains(dn, p.c.needed) {
+			return false
+		}
+		if p.c.stars*len(dn) <= gobwasBound {
+			return p.c.glob.Match(dn)
+		}
 	}
 	return p.c.form.match(dn) == yes
 }
