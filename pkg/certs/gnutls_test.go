@@ -241,7 +241,7 @@ func TestImportAgreesWithTheInstalledLibraryOnDamagedCertificates(t *testing.T) 
 	m := mutator{rand.New(rand.NewPCG(4, 2))}
 	count := map[string]int{}
 	failures := 0
-	for i := range 20000 {
+	for i := range 8000 {
 		c := m.certificate()
 		got, aborts := tell(c, false)
 		if aborts {
@@ -325,7 +325,7 @@ func TestImportPEMAgreesWithTheInstalledLibraryOnDamagedTexts(t *testing.T) {
 	l := gnutls.Load(t)
 	m := mutator{rand.New(rand.NewPCG(5, 1))}
 	count := map[string]int{}
-	for i := range 20000 {
+	for i := range 8000 {
 		text := m.text()
 		got, aborts := tell(text, true)
 		if aborts {

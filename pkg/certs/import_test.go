@@ -2,12 +2,10 @@ package certs_test
 
 import (
 	"bufio"
-	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"errors"
 	"os"
-	"strings"
 	"testing"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -91,6 +89,3 @@ func TestQueryDNGivesWhatTheToolGave(t *testing.T) {
 		}
 	}
 }
-
-var _ = base64.StdEncoding
-var _ = strings.Repeat
