@@ -12,6 +12,9 @@ import (
 )
 
 // Server does a libvirt daemon's part over conn, up to and including the confirmation byte. Results are as for Client.
+//
+// A real GnuTLS client with an RSA certificate does not send it to this server in TLS 1.3: crypto/tls offers no PKCS#1
+// signatures there, and GnuTLS 3.7.9 chooses its certificate by them. With MaxVersion 1.2 it does.
 func Server(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcript, error) {
 	t := &Transcript{}
 	config, err := cfg.base()
