@@ -63,7 +63,11 @@ func matchHost(cert *certs.Certificate, host string, wildcards bool) HostMatch {
 		case problem != "":
 			reason = problem
 		case matchName(cn, ascii, wildcards):
-			return HostMatch{true, ViaCN, fmt.Sprintf("the common name %q is for %q, and no subjectAltName says otherwise", cn, host)}
+			why := ", and no subjectAltName says otherwise"
+			if !mapped {
+				why = "; the host name is not valid under IDNA, so that the subjectAltName is not looked at"
+			}
+			return HostMatch{true, ViaCN, fmt.Sprintf("the common name %q is for %q%s", cn, host, why)}
 		default:
 			reason = "the common name does not match either"
 		}

@@ -226,3 +226,24 @@ func TestHostAgreesWithTheInstalledLibraryOnGeneratedCertificates(t *testing.T) 
 		t.Error("the generator is too tame")
 	}
 }
+
+func FuzzHost(f *testing.F) {
+	m := hostMutator{rand.New(rand.NewPCG(1, 9))}
+	for range 20 {
+		f.Add(m.certificate(), m.text())
+	}
+	f.Fuzz(func(t *testing.T, text []byte, host string) {
+		cert, err := certs.Import(text)
+		if err != nil {
+			return
+		}
+		got := Host(cert, host)
+		if got.Match != (got.Via != "") || got.Reason == "" {
+			t.Errorf("%q: %+v", host, got)
+		}
+		if HostWithoutWildcards(cert, host).Match && !strings.HasPrefix(host, "*") && !got.Match && !strings.Contains(host, "*") {
+			// An asterisk is an ordinary character without wildcards; a name without one matches either way.
+			t.Errorf("%q matches only without wildcards", host)
+		}
+	})
+}
