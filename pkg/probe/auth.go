@@ -26,7 +26,7 @@ func (a *attempt) authenticate(ctx context.Context, c *Client) bool {
 		if errors.As(err, &remote) {
 			a.fail(finding.AuthFails, "authentication-refused", "the daemon refuses the question for its authentication: "+remote.Message, remote.Message)
 		} else {
-			a.broken(err, "AUTH_LIST")
+			a.broken(c, err, "AUTH_LIST")
 		}
 		return false
 	}
@@ -96,7 +96,7 @@ func (a *attempt) polkit(ctx context.Context, c *Client) bool {
 	case errors.As(err, &remote):
 		a.fail(finding.AuthFails, "polkit-refused", "the daemon asks polkit, which does not let us in: "+remote.Message, remote.Message)
 	case err != nil:
-		a.broken(err, "AUTH_POLKIT")
+		a.broken(c, err, "AUTH_POLKIT")
 	case !complete:
 		a.fail(finding.AuthFails, "polkit-refused", "the daemon did not complete the polkit authentication", "authentication failed: authentication failed")
 	default:
@@ -112,7 +112,7 @@ func (a *attempt) sasl(ctx context.Context, c *Client, want string) bool {
 		a.fail(finding.AuthFails, "sasl-not-ready", "the daemon asks for SASL and cannot begin it itself; its log says why: "+remote.Message, remote.Message)
 		return false
 	} else if err != nil {
-		a.broken(err, "AUTH_SASL_INIT")
+		a.broken(c, err, "AUTH_SASL_INIT")
 		return false
 	}
 	a.Server.Mechanisms = strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
@@ -141,7 +141,7 @@ func (a *attempt) sasl(ctx context.Context, c *Client, want string) bool {
 	if errors.As(err, &remote) {
 		a.fail(finding.AuthFails, "sasl-refused", "the daemon refuses the SASL user anonymous: "+remote.Message, remote.Message)
 	} else if err != nil {
-		a.broken(err, "AUTH_SASL_START")
+		a.broken(c, err, "AUTH_SASL_START")
 	} else if !complete {
 		a.fail(finding.AuthFails, "sasl-refused", "ANONYMOUS was not enough for the daemon", "authentication failed: authentication failed")
 	} else {

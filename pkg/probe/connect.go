@@ -78,7 +78,7 @@ func (a *attempt) tcp(ctx context.Context) (net.Conn, bool) {
 // reset concludes with a connection that was reset at once.
 func (a *attempt) reset(err error) {
 	if a.Target.Transport() != uri.TLS {
-		a.broken(readFailed(err), "AUTH_LIST")
+		a.broken(&Client{}, readFailed(err), "AUTH_LIST")
 		return
 	}
 	for _, r := range handshake.Rules() {

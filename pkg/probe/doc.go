@@ -8,7 +8,8 @@
 //
 // [Client] is the RPC alone, over any connection.
 //
-// The transports are tls, tcp and unix. ssh, libssh, libssh2 and ext are refused with an [*UnsupportedError]. SASL is
+// The transports are tls, tcp, unix, ssh (the system's ssh, run exactly as libvirt runs it) and ext. libssh and libssh2
+// are refused with an [*UnsupportedError]. SASL is
 // done as far as ANONYMOUS over TLS; other mechanisms are named. No terminal is asked and no polkit agent is started.
 //
 // Nothing here waits for ever, whatever the other end does: each stage has its limit, and no length that a peer

@@ -30,6 +30,12 @@ type Options struct {
 	// Resolver resolves names; nil: the system's.
 	Resolver Resolver
 
+	// Env is the environment, NAME=VALUE, of which the commands of ssh and ext get what libvirt hands on, and in whose PATH
+	// they are looked for.
+	Env []string
+	// Terminal lets ssh ask for passwords and host keys on the terminal; otherwise it finds none and fails.
+	Terminal bool
+
 	// Limits bound the stages.
 	Limits Limits
 }
@@ -50,10 +56,14 @@ type Limits struct {
 	Connect time.Duration // each address
 	TLS     time.Duration // handshake and confirmation byte
 	RPC     time.Duration // each call
+	Command time.Duration // the first answer through the command of ssh or ext, login included; default 30 seconds
 }
 
 // DefaultLimit is the limit of a stage for which Limits names none.
 const DefaultLimit = 10 * time.Second
+
+// DefaultCommandLimit is the limit of the first answer through a command.
+const DefaultCommandLimit = 30 * time.Second
 
 func limit(d time.Duration) time.Duration {
 	if d <= 0 {

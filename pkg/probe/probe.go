@@ -57,7 +57,7 @@ func (a *attempt) run(ctx context.Context) error {
 		if credentials, ok = a.credentials(); !ok {
 			return nil
 		}
-	case uri.TCP, uri.Unix:
+	case uri.TCP, uri.Unix, uri.SSH, uri.Ext:
 	case uri.Client:
 		return a.insideClient()
 	default:
@@ -65,8 +65,11 @@ func (a *attempt) run(ctx context.Context) error {
 	}
 
 	connect := a.tcp
-	if a.Target.Transport() == uri.Unix {
+	switch a.Target.Transport() {
+	case uri.Unix:
 		connect = a.unix
+	case uri.SSH, uri.Ext:
+		connect = a.command
 	}
 	conn, ok := connect(ctx)
 	if !ok {
@@ -233,10 +236,17 @@ func (a *attempt) describe(tr *handshake.Transcript) {
 
 // rpc authenticates, opens, asks who is there and says good-bye.
 func (a *attempt) rpc(ctx context.Context, conn net.Conn) {
-	c := NewClient(conn, a.o.Limits.RPC)
+	first := a.o.Limits.RPC
+	if t := a.Target.Transport(); t == uri.SSH || t == uri.Ext {
+		if first = a.o.Limits.Command; first <= 0 {
+			first = DefaultCommandLimit
+		}
+	}
+	c := NewClient(conn, first)
 	if !a.authenticate(ctx, c) {
 		return
 	}
+	c.limit = limit(a.o.Limits.RPC)
 	if !a.open(ctx, c) {
 		return
 	}
@@ -257,7 +267,7 @@ func (a *attempt) open(ctx context.Context, c *Client) bool {
 	var remote *RemoteError
 	if _, err := c.SupportsFeature(ctx, featureKeepalive); err != nil && !errors.As(err, &remote) {
 		end(err)
-		a.broken(err, "CONNECT_SUPPORTS_FEATURE")
+		a.broken(c, err, "CONNECT_SUPPORTS_FEATURE")
 		return false
 	}
 	name := a.Target.RemoteName()
@@ -275,7 +285,7 @@ func (a *attempt) open(ctx context.Context, c *Client) bool {
 		// The daemon stays connected; without a good-bye it would log an error.
 		_ = c.Close(ctx)
 	default:
-		a.broken(err, "CONNECT_OPEN")
+		a.broken(c, err, "CONNECT_OPEN")
 	}
 	return false
 }
@@ -303,13 +313,26 @@ func (a *attempt) inform(ctx context.Context, c *Client) (err error) {
 }
 
 // broken concludes with a connection that ended, hung or spoke nonsense while a call was answered.
-func (a *attempt) broken(err error, call string) {
+func (a *attempt) broken(c *Client, err error, call string) {
+	said, command := complaint(c.conn)
+	if command {
+		err = withComplaint(err, said)
+	}
 	var stream *StreamError
 	var protocol *ProtocolError
 	switch {
 	case errors.As(err, &stream) && stream.Timeout():
-		a.fail(finding.Hangs, "peer-silent", fmt.Sprintf("%s answered nothing to %s within %v; virsh waits for ever",
-			a.Server.Address, call, limit(a.o.Limits.RPC)), "")
+		message := fmt.Sprintf("%s answered nothing to %s within %v; virsh waits for ever", a.Server.Address, call, c.limit)
+		if said != "" {
+			message += "; the command said: " + said
+		}
+		a.fail(finding.Hangs, "peer-silent", message, "")
+	case errors.As(err, &stream) && command:
+		message := fmt.Sprintf("%s ended before the daemon answered", a.Server.Address)
+		if said != "" {
+			message += ": " + said
+		}
+		a.fail(finding.TransportFails, commandRule(a.Target.Transport(), said), message, stream.LibvirtMessage)
 	case errors.As(err, &stream):
 		a.fail(finding.TransportFails, "connection-lost", fmt.Sprintf("the connection to %s ended while %s was answered: %s",
 			a.Server.Address, call, stream.Error()), stream.LibvirtMessage)

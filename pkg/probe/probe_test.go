@@ -145,10 +145,9 @@ func TestEveryAddressIsTried(t *testing.T) {
 
 func TestOtherTransportsAreRefusedInWords(t *testing.T) {
 	for text, want := range map[string]string{
-		"test+ssh://h/default":                  `URI "test+ssh://h/default": transport ssh is not supported yet by verify`,
-		"test+libssh2://h/default":              `URI "test+libssh2://h/default": transport libssh2 is not supported yet by verify`,
-		"test+ext:///default?command=/bin/true": `URI "test+ext:///default?command=/bin/true": transport ext is not supported yet by verify`,
-		"esx://h/":                              `URI "esx://h/": its driver runs inside the client: there is no daemon to verify`,
+		"test+libssh2://h/default": `URI "test+libssh2://h/default": transport libssh2 is not supported yet by verify`,
+		"test+libssh://h/default":  `URI "test+libssh://h/default": transport libssh is not supported yet by verify`,
+		"esx://h/":                 `URI "esx://h/": its driver runs inside the client: there is no daemon to verify`,
 	} {
 		_, err := Dial(context.Background(), text, Options{ReadFile: files{}.read})
 		var u *UnsupportedError
@@ -198,7 +197,7 @@ func listen(t *testing.T, serve func(net.Conn)) (port int) {
 
 const shortLimit = 300 * time.Millisecond
 
-var shortLimits = Limits{shortLimit, shortLimit, shortLimit, shortLimit}
+var shortLimits = Limits{shortLimit, shortLimit, shortLimit, shortLimit, shortLimit}
 
 // credentials writes a client's and a server's credentials for localhost.
 func credentials(t *testing.T) (dir string, server tls.Certificate) {

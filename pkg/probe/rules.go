@@ -19,6 +19,9 @@ const (
 	sourceUNIX = "libvirt virNetSocketNewConnectUNIX"
 	sourceRPC  = "libvirt virNetClientIOHandleInput, virNetMessageDecodeLength"
 	sourceAuth = "libvirt remoteAuthenticate"
+
+	sourceCommand = "libvirt virNetSocketNewConnectCommand"
+	sourceSSH     = "libvirt virNetSocketNewConnectSSH, ssh(1)"
 )
 
 var rules = []finding.Rule{
@@ -110,6 +113,73 @@ var rules = []finding.Rule{
 			"max_clients looks like this, as does one that is stopped, or a port that belongs to another program.",
 		Remedy: "on the server: virt-admin srv-clients-info libvirtd; raise max_clients, or restart the daemon", Good: "a daemon with room for a client",
 		Bad: "a daemon at max_clients", Source: "libvirt virNetServerDispatchCheck, virNetTLSSessionHandshake",
+	},
+	{
+		ID: "command-not-found", Title: "The command is there", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "ssh, or the program that command= names, was not found. It is one word: blanks in command= belong to its name.",
+		LibvirtMessages: []string{"Cannot find '{command}' in path: No such file or directory",
+			"cannot execute binary {command}: No such file or directory"},
+		Remedy: "install openssh-client, or correct command=", Good: "command=/usr/bin/ssh", Bad: "command=/usr/bin/ssh%20-v", Source: sourceCommand,
+	},
+	{
+		ID: "command-fails", Title: "The command reaches a daemon", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "The command ended before a daemon answered through it. What it wrote to standard error stands in the message.",
+		LibvirtMessages: []string{"Cannot recv data: {stderr}: Connection reset by peer", "End of file while reading data: {stderr}: Input/output error",
+			"internal error: client socket is closed"},
+		Remedy: "virt-pki uri URI shows the command; run it by hand", Good: "a command that connects its standard input and output to a daemon", Bad: "command=/bin/false",
+		Source: sourceCommand,
+	},
+	{
+		ID: "ssh-host-key-unknown", Title: "The host key is known to ssh", Severity: finding.Error, Effect: finding.NoEffect,
+		Text:            "ssh does not know the host's key and has no terminal to ask on. It looks into the known_hosts of the passwd entry's home, whatever $HOME says.",
+		LibvirtMessages: []string{"Host key verification failed."},
+		Remedy:          "log in once with ssh HOST and compare the fingerprint, or ssh-keyscan HOST >> ~/.ssh/known_hosts after a comparison", Good: "a host in known_hosts",
+		Bad: "a new host", Source: sourceSSH,
+	},
+	{
+		ID: "ssh-host-key-changed", Title: "The host key is the one that is known", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "The host shows another key than it did before: it was installed anew, or somebody sits in between.", LibvirtMessages: []string{"REMOTE HOST IDENTIFICATION HAS CHANGED"},
+		Remedy: "find out why; then ssh-keygen -R HOST", Good: "the same key", Bad: "another key", Source: sourceSSH,
+	},
+	{
+		ID: "ssh-name-not-resolved", Title: "ssh finds the host", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "The name has no address, and no Host entry of ssh's configuration gives one.", LibvirtMessages: []string{"Could not resolve hostname {host}"},
+		Remedy: "correct the host in the URI", Good: "a name that ssh knows", Bad: "a misspelt name", Source: sourceSSH,
+	},
+	{
+		ID: "ssh-not-reached", Title: "ssh reaches the host", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "Nothing that speaks SSH answers there.", LibvirtMessages: []string{"ssh: connect to host {host} port {port}: {error}"},
+		Remedy: "check host, port and firewall, and that sshd runs", Good: "a running sshd", Bad: "a closed port", Source: sourceSSH,
+	},
+	{
+		ID: "ssh-login-refused", Title: "ssh logs in", Severity: finding.Error, Effect: finding.NoEffect,
+		Text:            "No key of this user is accepted for the user of the URI (the caller's name where it names none), and nobody could be asked for a password.",
+		LibvirtMessages: []string{"Permission denied ({methods})."},
+		Remedy:          "ssh-copy-id USER@HOST, or name the key with keyfile=", Good: "a key in authorized_keys", Bad: "an unknown user", Source: sourceSSH,
+	},
+	{
+		ID: "ssh-no-helper", Title: "virt-ssh-helper is on the far side", Severity: finding.Error, Effect: finding.NoEffect,
+		Text:            "proxy=native, which session URIs of ordinary users imply, needs virt-ssh-helper (libvirt 6.8 and later) on the far side.",
+		LibvirtMessages: []string{"virt-ssh-helper: command not found"},
+		Remedy:          "install libvirt-daemon-common or libvirt-clients there, or write proxy=netcat", Good: "proxy=auto", Bad: "proxy=native to an old host", Source: sourceSSH,
+	},
+	{
+		ID: "ssh-no-netcat", Title: "netcat is on the far side", Severity: finding.Error, Effect: finding.NoEffect,
+		Text:            "proxy=netcat, which socket= and netcat= imply, runs nc on the far side, and proxy=auto where there is no virt-ssh-helper.",
+		LibvirtMessages: []string{"nc: command not found"},
+		Remedy:          "install netcat-openbsd there, or name the program with netcat=", Good: "netcat=/usr/bin/nc", Bad: "netcat=/nosuch/nc", Source: sourceSSH,
+	},
+	{
+		ID: "ssh-socket-missing", Title: "A daemon listens on the far side", Severity: finding.Error, Effect: finding.NoEffect,
+		Text:            "The login works; the daemon's socket is not there, or nobody listens on it.",
+		LibvirtMessages: []string{"virt-ssh-helper: cannot connect to '{path}': {error}", "nc: {path}: No such file or directory"},
+		Remedy:          "start the daemon there (systemctl start virtqemud.socket or libvirtd.socket), or correct socket=", Good: "a running daemon", Bad: "socket=/nosuch",
+		Source: sourceSSH,
+	},
+	{
+		ID: "ssh-socket-permission", Title: "The user on the far side may use the socket", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "The login works; the socket's group and mode do not let that user in.", LibvirtMessages: []string{"Failed to connect socket to '{path}': Permission denied"},
+		Remedy: "log in as a member of the group libvirt there, or as root", Good: "a member of the group libvirt", Bad: "another user", Source: sourceSSH,
 	},
 	{
 		ID: "tls-priority-not-applied", Title: "tls_priority is applied", Severity: finding.Note, Effect: finding.NoEffect,
