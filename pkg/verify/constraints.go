@@ -28,6 +28,7 @@ type subtree struct {
 const maxNameChecks = 1 << 20
 
 const (
+	oidKeyUsage        = "2.5.29.15"
 	oidNameConstraints = "2.5.29.30"
 	oidTLSFeature      = "1.3.6.1.5.5.7.1.24"
 	oidServerAuth      = "1.3.6.1.5.5.7.3.1"

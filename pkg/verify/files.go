@@ -401,7 +401,7 @@ func (r *reader) badKey(err error, words func(string) string) bool {
 		text := "The requested data were not available."
 		header := bytes.Contains(data, []byte("PRIVATE KEY-----")) && !openssh
 		switch {
-		case errors.Is(err, certs.ErrNoKey) && header && bytes.Contains(data, []byte("-----END ")):
+		case errors.Is(err, certs.ErrNoKey) && header:
 			text = "Base64 decoding error."
 		case errors.Is(err, certs.ErrNoKey) || openssh:
 		case bytes.Contains(data, []byte("BEGIN PRIVATE KEY")):

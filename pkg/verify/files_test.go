@@ -37,7 +37,16 @@ func clientFiles(t testing.TB, ca *testpki.CA, leaf *testpki.Identity) Files {
 	return f
 }
 
-func TestFilesAreRefusedInLibvirtsWords(t *testing.T) {
+// A refusal is a set of files and the text with which libvirt refuses it.
+type refusal struct {
+	name    string
+	f       Files
+	message string // with 9.0
+	new     string // with 12.8; "=" the same
+	rule    string
+}
+
+func refusals(t testing.TB) []refusal {
 	ca := testpki.NewCA(t)
 	srv, cli := ca.Server("kvm1.example.com"), ca.Client("admin")
 	s, c := serverFiles(t, ca, srv), clientFiles(t, ca, cli)
@@ -49,13 +58,7 @@ func TestFilesAreRefusedInLibvirtsWords(t *testing.T) {
 	junk := []byte("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
 	const keyWords = "Unable to set x509 key and certificate: /key.pem, /cert.pem: "
 	const crlWords = "Unable to set x509 certificate revocation list: /crl.pem: "
-	for _, x := range []struct {
-		name    string
-		f       Files
-		message string // with 9.0
-		new     string // with 12.8; "=" the same
-		rule    string
-	}{
+	return []refusal{
 		{"all is good", s, "", "=", ""},
 		{"a client without an identity", with(c, func(f *Files) { f.Cert, f.Key = absent("/cert.pem"), absent("/key.pem") }), "", "=", ""},
 		{"no CA", with(s, func(f *Files) { f.CA = absent("/ca.pem") }), "Cannot read CA certificate '/ca.pem': No such file or directory",
@@ -100,7 +103,7 @@ func TestFilesAreRefusedInLibvirtsWords(t *testing.T) {
 		{"the key is DER", with(s, func(f *Files) { b, _ := pem.Decode(srv.KeyPEM()); f.Key.Data = b.Bytes }), keyWords + "The requested data were not available.", "=",
 			"key-not-importable"},
 		{"the key file is empty", with(s, func(f *Files) { f.Key.Data = nil }), keyWords + "The requested data were not available.", "=", "key-not-importable"},
-		{"the key is cut off", with(s, func(f *Files) { f.Key.Data = f.Key.Data[:100] }), keyWords + "The requested data were not available.", "=", "key-not-importable"},
+		{"the key is cut off", with(s, func(f *Files) { f.Key.Data = f.Key.Data[:100] }), keyWords + "Base64 decoding error.", "=", "key-not-importable"},
 		{"the key is not base64", with(s, func(f *Files) { f.Key.Data = []byte("-----BEGIN PRIVATE KEY-----\n!!!!\n-----END PRIVATE KEY-----\n") }),
 			keyWords + "Base64 decoding error.", "=", "key-not-importable"},
 		{"the key is no PKCS#8", with(s, func(f *Files) { f.Key.Data = []byte("-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n") }),
@@ -130,7 +133,11 @@ func TestFilesAreRefusedInLibvirtsWords(t *testing.T) {
 		{"the sanity check comes before what is missing, but not in 12.8", with(s, func(f *Files) {
 			f.Cert.Data, f.Key = ca.Server("x", testpki.Expired()).CertPEM(), absent("/key.pem")
 		}), "The server certificate /cert.pem has expired", "Key '/key.pem' does not exist, but certificate '/cert.pem' does: No such file or directory", "*"},
-	} {
+	}
+}
+
+func TestFilesAreRefusedInLibvirtsWords(t *testing.T) {
+	for _, x := range refusals(t) {
 		t.Run(x.name, func(t *testing.T) {
 			for _, v := range []Version{V9_0, V12_8} {
 				want := x.message

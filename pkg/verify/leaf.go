@@ -61,12 +61,21 @@ func sentenceStart(s string) string {
 
 // unreadable finds an extension that is there but could not be read by the certificate's reader.
 func (j judge) unreadable(c *certs.Certificate, oid, words string) []finding.Finding {
-	if _, ok := extension(c, oid); !ok {
+	value, ok := extension(c, oid)
+	if !ok {
 		return nil
+	}
+	tag := byte(0x30)
+	if oid == oidKeyUsage {
+		tag = 0x03
+	}
+	text := "ASN1 parser: Error in DER parsing."
+	if len(value) > 0 && value[0] != tag {
+		text = "ASN1 parser: Error in TAG."
 	}
 	return []finding.Finding{j.refuse("extension-unreadable",
 		fmt.Sprintf("%s has an extension %s that cannot be read.", sentenceStart(j.what), oid),
-		fmt.Sprintf("Unable to query certificate %s %s ASN1 parser: Error in DER parsing.", j.path, words))}
+		fmt.Sprintf("Unable to query certificate %s %s %s", j.path, words, text))}
 }
 
 // leafConstraints is virNetTLSCertCheckBasicConstraints for a leaf in a role.
@@ -103,7 +112,7 @@ func (j judge) caConstraints(c *certs.Certificate) []finding.Finding {
 // usage is virNetTLSCertCheckKeyUsage.
 func (j judge) usage(c *certs.Certificate, ca bool) []finding.Finding {
 	if c.KeyUsage == nil {
-		return j.unreadable(c, "2.5.29.15", "key usage")
+		return j.unreadable(c, oidKeyUsage, "key usage")
 	}
 	var out []finding.Finding
 	need := func(bit x509.KeyUsage, id, name, words string) {
