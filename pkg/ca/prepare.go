@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"context"
 	"crypto"
 	"crypto/rand"
 	"crypto/rsa"
@@ -94,32 +95,32 @@ func Rules() []finding.Rule { return []finding.Rule{ruleClipped, ruleCSRIgnored}
 // throw-away key. Errors are of types *VersionError, *SubjectError, *HostError, *ConstraintError, *ValidityError,
 // *KeyStrengthError.
 func (a *Authority) Prepare(now time.Time, o Order) (*Prepared, error) {
-	return a.prepare(now, o, verdicts{})
+	return a.prepare(now, o, &verdicts{})
 }
 
 // PrepareAll prepares many orders. It goes through all of them: the error joins one *OrderError for each that fails. The
 // rehearsal with throw-away keys is done once for orders that differ in nothing it depends on; subject, names and
 // constraints are checked for each.
 func (a *Authority) PrepareAll(now time.Time, orders []Order) ([]*Prepared, error) {
-	known := verdicts{}
-	var errs []error
-	out := make([]*Prepared, 0, len(orders))
-	for _, o := range orders {
-		p, err := a.prepare(now, o, known)
+	var known verdicts
+	out, errs := make([]*Prepared, len(orders)), make([]error, len(orders))
+	// Nothing in it fails or waits as a whole.
+	_ = parallel(context.Background(), len(orders), func(i int) error {
+		p, err := a.prepare(now, orders[i], &known)
 		if err != nil {
-			errs = append(errs, &OrderError{o, err})
-			continue
+			errs[i] = &OrderError{orders[i], err}
 		}
-		out = append(out, p)
-	}
-	if len(errs) > 0 {
-		return nil, errors.Join(errs...)
+		out[i] = p
+		return nil
+	}, nil)
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	return out, nil
 }
 
 // prepare is Prepare with the verdicts on orders of the same shape.
-func (a *Authority) prepare(now time.Time, o Order, known verdicts) (*Prepared, error) {
+func (a *Authority) prepare(now time.Time, o Order, known *verdicts) (*Prepared, error) {
 	p := &Prepared{authority: a, at: now}
 	if _, ok := usages[o.Role]; !ok {
 		return nil, fmt.Errorf("no role %v: server, client or peer", o.Role)
@@ -158,9 +159,12 @@ func (a *Authority) prepare(now time.Time, o Order, known verdicts) (*Prepared, 
 	if err := p.fillTemplate(leaf); err != nil {
 		return nil, err
 	}
-	found, err := known.judge(a, p, leaf)
+	found, err := known.judge(a, p)
+	if err != nil {
+		return nil, err
+	}
 	p.findings = append(p.findings, found...)
-	return p, err
+	return p, nil
 }
 
 // hosts gives the names and addresses of the subjectAltName: those of the order, checked, and for servers the CN, since

@@ -123,7 +123,10 @@ type shape struct {
 }
 
 // verdicts are the verdicts of one batch.
-type verdicts map[shape]verdict
+type verdicts struct {
+	mu    sync.Mutex
+	known map[shape]verdict
+}
 
 // A verdict is what came out of a rehearsal.
 type verdict struct {
@@ -132,7 +135,7 @@ type verdict struct {
 }
 
 // judge gives the verdict on a prepared certificate. A certificate for a key from elsewhere is always rehearsed itself.
-func (known verdicts) judge(a *Authority, p *Prepared, leaf crypto.PublicKey) ([]finding.Finding, error) {
+func (vs *verdicts) judge(a *Authority, p *Prepared) ([]finding.Finding, error) {
 	if err := p.checkHosts(); err != nil {
 		return nil, err
 	}
@@ -141,10 +144,15 @@ func (known verdicts) judge(a *Authority, p *Prepared, leaf crypto.PublicKey) ([
 	}
 	s := shape{p.order.Role, p.order.Key, p.template.KeyUsage, p.order.NotBefore, p.order.NotAfter, p.at,
 		len(p.order.Names)+len(p.order.Addresses) > 0}
-	v, ok := known[s]
+	vs.mu.Lock()
+	defer vs.mu.Unlock()
+	v, ok := vs.known[s]
 	if !ok {
 		v.findings, v.err = a.rehearse(p)
-		known[s] = v
+		if vs.known == nil {
+			vs.known = map[shape]verdict{}
+		}
+		vs.known[s] = v
 	}
 	return v.findings, v.err
 }

@@ -154,6 +154,29 @@ func TestStatesGoForwardOnly(t *testing.T) {
 	}
 }
 
+func TestBatchesOfAnySizeAreRecordedWhole(t *testing.T) {
+	ctx := context.Background()
+	inv := create(t)
+	total := int64(0)
+	for _, n := range []int64{1, rowsAtOnce - 1, rowsAtOnce, rowsAtOnce + 1, 5*rowsAtOnce + 3} {
+		var batch []Entry
+		for range n {
+			total++
+			batch = append(batch, entry(total, fmt.Sprint("kvm", total)))
+		}
+		if err := inv.Record(ctx, batch...); err != nil {
+			t.Fatal(err)
+		}
+		last, err := inv.BySerial(ctx, fmt.Sprintf("%X", total))
+		if err != nil || last[0].Host != fmt.Sprint("kvm", total) {
+			t.Errorf("the last of %d: %+v, %v", n, last, err)
+		}
+	}
+	if es, err := inv.List(ctx, Filter{}); err != nil || int64(len(es)) != total {
+		t.Errorf("%d entries of %d, %v", len(es), total, err)
+	}
+}
+
 func TestADuplicateSerialRefusesTheWholeBatch(t *testing.T) {
 	ctx := context.Background()
 	inv := create(t)
@@ -167,6 +190,22 @@ func TestADuplicateSerialRefusesTheWholeBatch(t *testing.T) {
 	}
 	if es, _ := inv.List(ctx, Filter{}); len(es) != 1 {
 		t.Errorf("%d entries, want 1", len(es))
+	}
+	// Twice in a batch, and in one of more rows than a statement takes.
+	var many []Entry
+	for i := range int64(3 * rowsAtOnce) {
+		many = append(many, entry(1000+i, "d"))
+	}
+	for _, tt := range []struct {
+		last Entry
+		want string
+	}{{entry(1001, "e"), "3E9"}, {entry(7, "e"), "7"}} {
+		if err := inv.Record(ctx, append(many[:len(many):len(many)], tt.last)...); !errors.As(err, &dup) || dup.Key.Serial != tt.want {
+			t.Errorf("got %v, want serial %s", err, tt.want)
+		}
+		if es, _ := inv.List(ctx, Filter{}); len(es) != 1 {
+			t.Errorf("%d entries, want 1", len(es))
+		}
 	}
 	// The same serial below another authority is another certificate.
 	other := entry(7, "c")

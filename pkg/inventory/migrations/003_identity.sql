@@ -16,4 +16,3 @@ CREATE TABLE identity (
 );
 
 CREATE INDEX identity_host ON identity (host);
-CREATE INDEX identity_state ON identity (state);
