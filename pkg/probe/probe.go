@@ -16,6 +16,23 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
+// once remembers what was read: whether a file exists, and what is in it, is asked more than once.
+func once(read func(string) ([]byte, error)) func(string) ([]byte, error) {
+	type outcome struct {
+		b   []byte
+		err error
+	}
+	seen := map[string]outcome{}
+	return func(path string) ([]byte, error) {
+		r, ok := seen[path]
+		if !ok {
+			r.b, r.err = read(path)
+			seen[path] = r
+		}
+		return r.b, r.err
+	}
+}
+
 // attempt is one connection attempt.
 type attempt struct {
 	*Result
@@ -31,6 +48,7 @@ func Dial(ctx context.Context, text string, o Options) (Result, error) {
 	if o.ReadFile == nil {
 		o.ReadFile = readFile
 	}
+	o.ReadFile = once(o.ReadFile)
 	if o.Dialer == nil {
 		o.Dialer = &net.Dialer{}
 	}
