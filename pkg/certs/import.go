@@ -19,6 +19,7 @@ const (
 	textTime        = "Error in the time fields of certificate."
 	textUnknownSAN  = "Unknown Subject Alternative name in X.509 certificate."
 	textNoPEM       = "Base64 unexpected header error."
+	textDecoding    = "Base64 decoding error."
 	textNoneFound   = "No certificate was found."
 	textShortBuffer = "The given memory buffer is too short to hold parameters."
 )
@@ -30,6 +31,21 @@ type ImportError struct {
 
 // Error gives GnuTLS's text.
 func (e *ImportError) Error() string { return e.Text }
+
+// Hints says what to do where the text alone misleads.
+func (e *ImportError) Hints() []string {
+	switch e.Text {
+	case textNoPEM, textNoneFound:
+		return []string{"there is no PEM block CERTIFICATE that can be read; if the file is DER, convert it: " +
+			"openssl x509 -inform DER -in FILE -out FILE.pem"}
+	case textDecoding:
+		return []string{"a PEM block is broken or cut off; fetch the certificate anew"}
+	case textCertificate:
+		return []string{"the certificate contradicts itself: extensions without version 3, or two different signature algorithms; " +
+			"issue it anew"}
+	}
+	return nil
+}
 
 // Import reads a DER certificate, accepting and refusing exactly what GnuTLS does (an *ImportError, or dn.ErrAborts
 // where GnuTLS aborts the process on a directoryName among the alternative names). It keeps a copy of the octets.

@@ -37,7 +37,7 @@ func firstBlock(text []byte) ([]byte, error) {
 		return b, nil
 	}
 	if i := bytes.Index(text, []byte(pemHeader509)); i >= 0 {
-		return nil, &ImportError{"Base64 decoding error."}
+		return nil, &ImportError{textDecoding}
 	}
 	return nil, &ImportError{textNoPEM}
 }
