@@ -31,8 +31,8 @@ var allowed = map[string][]string{
 		"pkg/crl", "pkg/dn"},
 	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
 		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates",
-		// What ca and verify take and give: requests, roles, names.
-		"pkg/certs", "pkg/dn"},
+		// What ca and verify take and give: requests, roles, names. One stage for the trees of all hosts, synced once.
+		"pkg/certs", "pkg/dn", "pkg/internal/durable"},
 	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
 		// What handshake takes and gives: the versions and credentials of both ends.
 		"pkg/certs", "pkg/verify"},
