@@ -47,8 +47,8 @@ func (e *ImportError) Hints() []string {
 	return nil
 }
 
-// Import reads a DER certificate, accepting and refusing exactly what GnuTLS does (an *ImportError, or dn.ErrAborts
-// where GnuTLS aborts the process on a directoryName among the alternative names). It keeps a copy of the octets.
+// Import reads a DER certificate, accepting and refusing exactly what GnuTLS does (an *ImportError). It keeps a copy
+// of the octets.
 func Import(text []byte) (*Certificate, error) {
 	c, err := importDER(slices.Clone(text))
 	if err != nil {
@@ -65,8 +65,8 @@ func importDER(text []byte) (*Certificate, error) {
 	if err == nil {
 		err = c.check()
 	}
-	if err == nil || errors.Is(err, dn.ErrAborts) {
-		return c, err
+	if err == nil {
+		return c, nil
 	}
 	var refused *ImportError
 	if errors.As(err, &refused) {

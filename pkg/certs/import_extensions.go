@@ -163,7 +163,9 @@ func (n AltName) check() error {
 		if err != nil { // its last length breaks off at the end of the extension and counts as 0
 			return dn.ErrEmpty
 		}
-		_, err = name.Text()
+		if _, err = name.Text(); errors.Is(err, dn.ErrAborts) { // unlike for the subject, GnuTLS gets an empty text here
+			return &ImportError{textUnknownSAN}
+		}
 		return err
 	case RegisteredID:
 	default:

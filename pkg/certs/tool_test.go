@@ -56,7 +56,7 @@ func TestTheInstalledToolPrintsWhatQueryDNGives(t *testing.T) {
 	for _, s := range subjects {
 		files = append(files, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: withSubject(unhex(s))}))
 	}
-	// A directoryName among the alternative names that makes the import abort.
+	// A directoryName of empty RDNs among the alternative names does not make it abort.
 	files = append(files, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: withSubject(unhex("300c310a300806035504030c0161"),
 		element(0xa3, element(0x30, element(0x30, unhex("0603551d11"), element(4, unhex("3006a40430023100"))))))}))
 	for len(files) < 350 {
@@ -94,7 +94,7 @@ func TestTheInstalledToolPrintsWhatQueryDNGives(t *testing.T) {
 	}
 	wg.Wait()
 	t.Log(statuses)
-	if statuses[-6] < 4 || statuses[0] < 100 || statuses[1] < 100 {
+	if statuses[-6] < 3 || statuses[0] < 100 || statuses[1] < 100 {
 		t.Errorf("statuses %v: the cases are too tame", statuses)
 	}
 }
