@@ -36,6 +36,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if dir := os.Getenv("CA_TEST_ISSUE"); dir != "" {
+		if err := issueAsProcess(dir, os.Getenv("CA_TEST_NAME")); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	os.Exit(m.Run())
 }
 
@@ -69,7 +76,7 @@ func TestACreatedAuthorityIsComplete(t *testing.T) {
 	want := map[string]fs.FileMode{".": fs.ModeDir | 0o700, "private": fs.ModeDir | 0o700, "private/cakey.pem": 0o600,
 		"cacert.pem": 0o644, "authority.json": 0o644, "inventory.db": 0o600}
 	got := map[string]fs.FileMode{}
-	filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	filepath.WalkDir(dir, func(path string, d fs.DirEntry, _ error) error {
 		info, err := d.Info()
 		if err != nil {
 			t.Fatal(err)
@@ -331,6 +338,81 @@ func TestPoliciesComeBack(t *testing.T) {
 		if _, err := unmarshalPolicy([]byte(text)); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("%s:\n got  %v\n want %s", text, err, want)
 		}
+	}
+}
+
+// issueAsProcess is one of the processes of TestSeveralProcessesIssueAtOnce. It prints the serial numbers.
+func issueAsProcess(dir, host string) error {
+	ctx := context.Background()
+	a, err := Open(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	if err := a.Unlock(nil); err != nil {
+		return err
+	}
+	subject, err := dn.Parse("CN=" + host)
+	if err != nil {
+		return err
+	}
+	for range issuedByEach {
+		p, err := a.Prepare(time.Now(), Order{Host: host, Request: certs.Request{Role: certs.Server, Subject: subject}})
+		if err != nil {
+			return err
+		}
+		i, err := a.Issue(ctx, p)
+		if err != nil {
+			return err
+		}
+		if err := a.Inventory().MarkPublished(ctx, i.Entry.Key); err != nil {
+			return err
+		}
+		fmt.Println(i.Entry.Serial)
+	}
+	return nil
+}
+
+const issuers, issuedByEach = 8, 10
+
+func TestSeveralProcessesIssueAtOnce(t *testing.T) {
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "authority")
+	a := create(t, dir, spec(t))
+	outputs := make([]bytes.Buffer, issuers)
+	var running []*exec.Cmd
+	for i := range issuers {
+		cmd := exec.Command(self)
+		cmd.Env = append(os.Environ(), "CA_TEST_ISSUE="+dir, fmt.Sprintf("CA_TEST_NAME=kvm%d", i))
+		cmd.Stdout, cmd.Stderr = &outputs[i], os.Stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		running = append(running, cmd)
+	}
+	serials := map[string]bool{}
+	for i, cmd := range running {
+		if err := cmd.Wait(); err != nil {
+			t.Error(err)
+		}
+		for _, s := range strings.Fields(outputs[i].String()) {
+			serials[s] = true
+		}
+	}
+	es, err := a.Inventory().List(context.Background(), inventory.Filter{States: []inventory.State{inventory.Published}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range es {
+		if !serials[e.Serial] {
+			t.Errorf("serial number %s was recorded and not issued", e.Serial)
+		}
+	}
+	if want := issuers * issuedByEach; len(serials) != want || len(es) != want {
+		t.Errorf("%d serial numbers issued, %d recorded, want %d", len(serials), len(es), want)
 	}
 }
 
