@@ -64,7 +64,7 @@ func decryptPKCS8(der, passphrase []byte) ([]byte, error) {
 	}
 
 	var keySize int
-	var newBlock func([]byte) (cipher.Block, error) = aes.NewCipher
+	newBlock := aes.NewCipher
 	switch oid := params.Cipher.Algorithm.String(); oid {
 	case "2.16.840.1.101.3.4.1.2":
 		keySize = 16

@@ -51,10 +51,15 @@ func repairs() []repair {
 func (l *List) nearest(dn string) (near, bool) {
 	candidates := l.candidates(dn)
 	list := repairs()
-	// More than three things wrong with one pattern is another pattern.
-	for _, most := range []int{1, 2, 3} {
+	// More than three things wrong with one pattern is another pattern; in a long list two, for the time's sake.
+	limit := 3
+	if len(l.patterns) > looked {
+		limit = 2
+	}
+	for most := 1; most <= limit; most++ {
+		sets := subsets(len(list), most)
 		for _, i := range candidates {
-			for _, set := range subsets(len(list), most) {
+			for _, set := range sets {
 				if n, ok := l.tryRepairs(i, dn, list, set); ok {
 					return n, true
 				}
