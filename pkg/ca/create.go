@@ -36,7 +36,8 @@ type Spec struct {
 	// Now is the time.
 	Now time.Time
 
-	step func(string) // see stage
+	// Step, when set, is called before each step on disk. Tests stop there.
+	Step func(step string)
 }
 
 // defaultYears is the lifetime of a CA.
@@ -56,7 +57,7 @@ func Create(ctx context.Context, dir string, s Spec) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := newStage(dir, s.step)
+	st, err := newStage(dir, s.Step)
 	if err != nil {
 		return nil, fmt.Errorf("creating the authority: %w", err)
 	}

@@ -192,7 +192,7 @@ func createAndDie(dir, step string) error {
 		return err
 	}
 	n := 0
-	a, err := Create(context.Background(), dir, Spec{Subject: subject, Now: time.Now(), step: func(string) {
+	a, err := Create(context.Background(), dir, Spec{Subject: subject, Now: time.Now(), Step: func(string) {
 		if n++; n == at {
 			syscall.Kill(os.Getpid(), syscall.SIGKILL)
 			select {}
@@ -420,7 +420,7 @@ func TestTwoCreationsAtOnceDoNotMix(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "authority")
 	s := spec(t)
 	tried := false
-	s.step = func(what string) {
+	s.Step = func(what string) {
 		if what == "rename" && !tried {
 			tried = true
 			_, err := Create(context.Background(), dir, spec(t))

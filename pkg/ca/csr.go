@@ -124,15 +124,20 @@ func (c *CSR) Order(role certs.Role, host string) Order {
 		Request: certs.Request{Role: role, Subject: c.Subject, Names: c.Names, Addresses: c.Addresses}}
 }
 
-// IssueCSR issues a certificate for a request. Role, host, layout and dates are the order's; names and addresses too,
-// unless it has none: then the request's are taken. Subject and key are the request's.
-func (a *Authority) IssueCSR(ctx context.Context, now time.Time, csr *CSR, o Order) (Issued, error) {
+// PrepareCSR is Prepare for a request. Role, host, layout and dates are the order's; names and addresses too, unless it
+// has none: then the request's are taken. Subject and key are the request's.
+func (a *Authority) PrepareCSR(now time.Time, csr *CSR, o Order) (*Prepared, error) {
 	from := csr.Order(o.Role, o.Host)
 	from.Layout, from.NotBefore, from.NotAfter = o.Layout, o.NotBefore, o.NotAfter
 	if len(o.Names)+len(o.Addresses) > 0 {
 		from.Names, from.Addresses = o.Names, o.Addresses
 	}
-	p, err := a.Prepare(now, from)
+	return a.Prepare(now, from)
+}
+
+// IssueCSR prepares and issues a certificate for a request.
+func (a *Authority) IssueCSR(ctx context.Context, now time.Time, csr *CSR, o Order) (Issued, error) {
+	p, err := a.PrepareCSR(now, csr, o)
 	if err != nil {
 		return Issued{}, err
 	}

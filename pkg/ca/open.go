@@ -112,7 +112,8 @@ type Adoption struct {
 	Policy                    Policy
 	Now                       time.Time
 
-	step func(string) // see stage
+	// Step, when set, is called before each step on disk. Tests stop there.
+	Step func(step string)
 }
 
 // Adopt takes over a CA that another program made: certificate and key are copied into a new directory, as by Create.
@@ -151,7 +152,7 @@ func Adopt(ctx context.Context, dir string, ad Adoption) (*Authority, error) {
 	if _, err := rehearseCA(own, policy, ad.Now); err != nil {
 		return nil, fmt.Errorf("%q: %w", ad.CertPath, err)
 	}
-	st, err := newStage(dir, ad.step)
+	st, err := newStage(dir, ad.Step)
 	if err != nil {
 		return nil, fmt.Errorf("creating the authority: %w", err)
 	}

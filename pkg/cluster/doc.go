@@ -1,0 +1,10 @@
+// Package cluster makes the PKI of a whole cluster: an authority, the identities of its hosts and clients, and the trees
+// or directories in which libvirt and QEMU find them.
+//
+// A [Spec] says what is wanted. [Spec.Plan] checks it and has every certificate judged before anything is signed or
+// written; a [Plan] can be printed. [Plan.Make] does it in one step that either happens or does not: everything is written
+// beside its place, proven there by real TLS handshakes between every server and every client ([Prove]), synchronised and
+// renamed. [Plan.Add] issues into an authority that exists.
+//
+// The package reads no configuration of libvirt and knows nothing of what runs on the hosts.
+package cluster

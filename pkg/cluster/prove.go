@@ -1,0 +1,263 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"path"
+	"runtime"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
+	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// maxPairs bounds the handshakes of one proof. Above it every server and every client takes part, but not every pair: all
+// identities come from one authority under one policy, so that pairs differ in nothing but the names, which are compared
+// for every server.
+const maxPairs = 10_000
+
+// A Proof is what came of the handshakes between the servers and clients made.
+type Proof struct {
+	// Pairs is the number of (server, client) pairs there are, Handshakes of those that were connected, each under the
+	// rules of Versions on both ends.
+	Pairs, Handshakes int
+	Versions          []string
+	// Failures are the pairs that did not come together, in order.
+	Failures []Failure
+	Duration time.Duration
+}
+
+// A Failure is a pair that did not come together, or an end that could not even begin.
+type Failure struct {
+	Server, Client, Host string
+	Version              string
+	Outcome              finding.Outcome
+	Message              string
+}
+
+// A ProofError says that what was issued does not work. Nothing of it was published.
+type ProofError struct{ Proof Proof }
+
+// Error names the first failure.
+func (e *ProofError) Error() string {
+	f := e.Proof.Failures[0]
+	s := fmt.Sprintf("the certificates issued do not work: server %q, client %q under libvirt %s: %s: %s",
+		f.Server, f.Client, f.Version, f.Outcome, f.Message)
+	if n := len(e.Proof.Failures); n > 1 {
+		s += fmt.Sprintf(" (and %d more)", n-1)
+	}
+	return s
+}
+
+// An end is one identity, read back from the disk.
+type end struct {
+	name   string
+	family string // only libvirt talks to libvirt, and QEMU to QEMU
+	hosts  []string
+	creds  handshake.Credentials
+}
+
+// prove reads every identity back from the tree, judges it as its own end does, and connects every server with every
+// client.
+func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version, o Options) (Proof, error) {
+	if len(versions) == 0 {
+		versions = verify.Measured()
+	}
+	var proof Proof
+	for _, v := range versions {
+		proof.Versions = append(proof.Versions, v.String())
+	}
+	var servers, clients []end
+	for i, w := range p.wants {
+		for _, role := range w.fills {
+			e, failures, err := p.readEnd(fsys, i, role, versions)
+			if err != nil {
+				return Proof{}, err
+			}
+			proof.Failures = append(proof.Failures, failures...)
+			if role == certs.Server {
+				servers = append(servers, e)
+			} else {
+				clients = append(clients, e)
+			}
+		}
+	}
+	if len(proof.Failures) > 0 || p.csr != nil { // without the key there is no handshake
+		return proof, nil
+	}
+	pairs, total := pairsOf(servers, clients)
+	proof.Pairs, proof.Handshakes = total, len(pairs)
+	err := proof.connect(ctx, pairs, servers, clients, versions, p.spec.Now, o.progress("proving", len(pairs)))
+	return proof, err
+}
+
+// pairsOf lists the pairs to connect, as indices, and says how many there are in all.
+func pairsOf(servers, clients []end) (pairs [][2]int, total int) {
+	byFamily := map[string][]int{}
+	for j, c := range clients {
+		byFamily[c.family] = append(byFamily[c.family], j)
+	}
+	for _, s := range servers {
+		total += len(byFamily[s.family])
+	}
+	used := map[int]bool{}
+	for i, s := range servers {
+		match := byFamily[s.family]
+		if len(match) == 0 {
+			continue
+		}
+		if total <= maxPairs {
+			for _, j := range match {
+				pairs = append(pairs, [2]int{i, j})
+			}
+			continue
+		}
+		pairs = append(pairs, [2]int{i, match[i%len(match)]})
+		used[match[i%len(match)]] = true
+	}
+	if total > maxPairs {
+		for j, c := range clients {
+			if used[j] {
+				continue
+			}
+			for i, s := range servers {
+				if s.family == c.family {
+					pairs = append(pairs, [2]int{i, j})
+					break
+				}
+			}
+		}
+	}
+	return pairs, total
+}
+
+// connect does the handshakes with as many workers as there are processors.
+func (proof *Proof) connect(ctx context.Context, pairs [][2]int, servers, clients []end, versions []verify.Version, at time.Time, progress func(int)) error {
+	var next, done atomic.Int64
+	var mu sync.Mutex
+	var failed error
+	type numbered struct {
+		pair int
+		Failure
+	}
+	var failures []numbered
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	memory := new(verify.Memory)
+	var group sync.WaitGroup
+	for range min(len(pairs), runtime.GOMAXPROCS(0)) {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				n := int(next.Add(1)) - 1
+				if n >= len(pairs) {
+					return
+				}
+				bad, err := pair(ctx, servers[pairs[n][0]], clients[pairs[n][1]], versions, at, memory)
+				if err != nil || bad != nil {
+					mu.Lock()
+					if err != nil && failed == nil {
+						failed = err
+						cancel()
+					}
+					for _, f := range bad {
+						failures = append(failures, numbered{n, f})
+					}
+					mu.Unlock()
+				}
+				if d := done.Add(1); progress != nil {
+					progress(int(d))
+				}
+			}
+		})
+	}
+	group.Wait()
+	if failed != nil {
+		return failed
+	}
+	if int(done.Load()) < len(pairs) {
+		return ctx.Err()
+	}
+	sort.SliceStable(failures, func(i, j int) bool { return failures[i].pair < failures[j].pair })
+	for _, f := range failures {
+		proof.Failures = append(proof.Failures, f.Failure)
+	}
+	return nil
+}
+
+// pair connects a client with a server under its first name, and has every version judge what each end saw. The other
+// names are compared without a handshake.
+func pair(ctx context.Context, s, c end, versions []verify.Version, at time.Time, memory *verify.Memory) ([]Failure, error) {
+	var bad []Failure
+	for i, v := range versions {
+		server := handshake.Config{Credentials: s.creds, Libvirt: v, At: at, Memory: memory}
+		client := handshake.Config{Credentials: c.creds, Libvirt: v, At: at, Host: s.hosts[0], Memory: memory}
+		var r handshake.Result
+		var err error
+		if i == 0 {
+			r, err = handshake.Pair(ctx, client, server)
+		} else { // the bytes on the wire are the same, the judgement need not be
+			r, err = handshake.Judge(client, server)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if r.Outcome != finding.Connected {
+			cause, _ := r.Cause()
+			bad = append(bad, Failure{s.name, c.name, s.hosts[0], v.String(), r.Outcome, cause.Message})
+		}
+	}
+	for _, h := range s.hosts[1:] {
+		if m := verify.Host(s.creds.Chain[0], h); !m.Match {
+			bad = append(bad, Failure{s.name, c.name, h, "", finding.ClientRejectsServer, m.Reason})
+		}
+	}
+	return bad, nil
+}
+
+// readEnd reads one identity's files back and judges them as its own end would.
+func (p *Plan) readEnd(fsys fs.FS, i int, role certs.Role, versions []verify.Version) (end, []Failure, error) {
+	w := p.wants[i]
+	paths := p.spec.place(w.member, w.kind).Paths(role)
+	read := func(name string) verify.File {
+		inTree := name
+		if !p.spec.flat() {
+			inTree = path.Join(w.member.Name, name)
+		}
+		data, err := fs.ReadFile(fsys, strings.TrimPrefix(inTree, "/"))
+		return verify.File{Path: name, Data: data, Err: err}
+	}
+	files := verify.Files{Role: role, CA: read(paths.CA), Cert: read(paths.Cert), Key: read(paths.Key), At: p.spec.Now}
+	if p.csr != nil {
+		files.Key = verify.File{}
+	}
+	e := end{name: w.member.Name, family: "libvirt"}
+	if w.kind.ForQEMU() {
+		e.family = string(layout.QEMU)
+	}
+	var failures []Failure
+	for _, v := range versions {
+		files.Libvirt = v
+		loaded := files.Read()
+		for _, f := range loaded.Findings {
+			if f.Severity == finding.Error {
+				failures = append(failures, Failure{Server: w.member.Name, Version: v.String(), Outcome: finding.ClientLocal, Message: f.Message})
+				break
+			}
+		}
+		e.creds = handshake.Credentials{CAs: loaded.CAs, Chain: loaded.Chain, Key: loaded.Key}
+	}
+	o := p.prepared[i].Order()
+	e.hosts = append(e.hosts, o.Names...)
+	for _, a := range o.Addresses {
+		e.hosts = append(e.hosts, a.String())
+	}
+	return e, failures, nil
+}
