@@ -283,8 +283,14 @@ func (s *state) keepSignatures(x *Expansion) {
 		}
 	}
 	for _, id := range s.signatures.all() {
-		if signatures[id].sem&sem != 0 && s.settings.signatureSecure(id) {
+		if signatures[id].sem&sem != 0 && s.build.offersSignature(id) && s.settings.signatureSecure(id) {
 			x.signatures.add(id)
 		}
 	}
+}
+
+// offersSignature says whether a build uses a signature algorithm in TLS: ML-DSA had a name first and a number from
+// 3.8.10 on.
+func (b build) offersSignature(id uint8) bool {
+	return id < sMLDSA44 || !b.release.Before(Release{3, 8, 10})
 }

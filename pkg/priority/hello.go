@@ -166,6 +166,7 @@ func (h *ClientHello) length() int {
 
 // shareLength is the length of a client's key share.
 var shareLength = map[uint16]int{
+	0x0023: 0, 0x0026: 0, // empty, whatever that is good for
 	0x0013: 1 + 2*24, 0x0015: 1 + 2*28, 0x0017: 1 + 2*32, 0x0018: 1 + 2*48, 0x0019: 1 + 2*66, 0x001d: 32, 0x001e: 56,
 	0x0100: 256, 0x0101: 384, 0x0102: 512, 0x0103: 768, 0x0104: 1024,
 	0x11eb: 1 + 2*32 + 1184, 0x11ec: 1184 + 32, 0x11ed: 1 + 2*48 + 1568, 0x6399: 32 + 1184,
@@ -173,15 +174,19 @@ var shareLength = map[uint16]int{
 
 // keyShares gives the groups a client sends key shares for: the first and the next one of another public key type.
 func (x *Expansion) keyShares() []uint8 {
-	var out []uint8
+	var out, counted []uint8
 	for _, g := range x.groups.all() {
 		if pk := groups[g].pk; pk == pkGOST256 || pk == pkGOST512 {
-			continue // not for TLS 1.3
+			// GnuTLS 3.7 makes no share for GOST curves, 3.8 (measured from 3.8.9 on) makes one beside the others.
+			if !x.GnuTLS.Before(Release{3, 8, 0}) {
+				out = append(out, g)
+			}
+			continue
 		}
-		if len(out) == 0 || groups[g].pk != groups[out[0]].pk {
-			out = append(out, g)
+		if counted == nil || groups[g].pk != groups[counted[0]].pk {
+			out, counted = append(out, g), append(counted, g)
 		}
-		if len(out) == 2 {
+		if len(counted) == 2 {
 			break
 		}
 	}

@@ -170,7 +170,7 @@ const (
 	kxVKOGOST12
 )
 
-// kxTable holds the names of key exchanges.
+// kxTable holds the names of key exchanges. SRP is no longer built in by default from 3.8.0 on.
 var kxTable = newTable([]entry{
 	kxECDHERSA:   {name: "ECDHE-RSA"},
 	kxECDHEECDSA: {name: "ECDHE-ECDSA"},
@@ -181,9 +181,9 @@ var kxTable = newTable([]entry{
 	kxRSAPSK:     {name: "RSA-PSK"},
 	kxDHEPSK:     {name: "DHE-PSK"},
 	kxECDHEPSK:   {name: "ECDHE-PSK"},
-	kxSRPDSS:     {name: "SRP-DSS"},
-	kxSRPRSA:     {name: "SRP-RSA"},
-	kxSRP:        {name: "SRP"},
+	kxSRPDSS:     {name: "SRP-DSS", until: Release{3, 8, 0}},
+	kxSRPRSA:     {name: "SRP-RSA", until: Release{3, 8, 0}},
+	kxSRP:        {name: "SRP", until: Release{3, 8, 0}},
 	kxANONDH:     {name: "ANON-DH"},
 	kxANONECDH:   {name: "ANON-ECDH"},
 	kxVKOGOST12:  {name: "VKO-GOST-12"},

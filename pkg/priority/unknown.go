@@ -21,7 +21,7 @@ func (s *state) unknown(name string) *refusal {
 	for _, t := range []struct {
 		prefix string
 		table  *table
-	}{{"", cipherTable}, {"", macTable}, {"SIGN-", signatureTable}, {"GROUP-", groupTable}} {
+	}{{"", cipherTable}, {"", macTable}, {"", kxTable}, {"SIGN-", signatureTable}, {"GROUP-", groupTable}} {
 		if !hasPrefixFold(name, t.prefix) {
 			continue
 		}
