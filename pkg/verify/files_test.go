@@ -203,3 +203,24 @@ func TestAdviceAboutFiles(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// FuzzRead takes one end's files as they come and connects what was loaded to itself.
+func FuzzRead(f *testing.F) {
+	ca := testpki.NewCA(f)
+	leaf := ca.Peer("kvm1.example.com")
+	crl := pem.EncodeToMemory(&pem.Block{Type: "X509 CRL", Bytes: ca.CRL(1, leaf)})
+	f.Add(ca.CertPEM(), leaf.CertPEM(), leaf.KeyPEM(), crl)
+	f.Add(append(ca.CertPEM(), leaf.CertPEM()...), leaf.ChainPEM(), []byte{}, []byte{0})
+	at := time.Now()
+	f.Fuzz(func(t *testing.T, ca, cert, key, crl []byte) {
+		l := Files{Role: certs.Client, CA: File{Path: "/ca", Data: ca}, Cert: File{Path: "/cert", Data: cert}, Key: File{Path: "/key", Data: key},
+			CRL: File{Path: "/crl", Data: crl}, At: at, Libvirt: V9_0}.Read()
+		_ = l.Advice()
+		s := Session{Local: certs.Client, Peer: l.Chain, CAs: l.CAs, Lists: l.CRLs, Host: "kvm1.example.com", At: at, Libvirt: V12_8}
+		for _, fd := range append(s.Check(), s.Advice()...) {
+			if fd.Rule == "" || fd.Message == "" {
+				t.Errorf("an empty finding: %+v", fd)
+			}
+		}
+	})
+}
