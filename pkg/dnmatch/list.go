@@ -2,6 +2,7 @@ package dnmatch
 
 import (
 	"fmt"
+	"strings"
 	"unicode/utf8"
 )
 
@@ -9,6 +10,9 @@ import (
 // admits nobody. It may be used by several goroutines.
 type List struct {
 	patterns []Pattern
+	// needed holds each pattern's longest literal, one behind the other in memory: of a long list the most part is
+	// refused by these alone, without a look at the patterns.
+	needed []string
 }
 
 // A Decision says whether a name is let in, and why.
@@ -37,6 +41,15 @@ func NewList(patterns []string) (*List, error) {
 		}
 		l.patterns[i] = p
 	}
+	var all strings.Builder
+	for _, p := range l.patterns {
+		all.WriteString(p.c.needed)
+	}
+	rest := all.String()
+	l.needed = make([]string, len(l.patterns))
+	for i, p := range l.patterns {
+		l.needed[i], rest = rest[:len(p.c.needed)], rest[len(p.c.needed):]
+	}
 	return l, nil
 }
 
@@ -56,11 +69,15 @@ func (l *List) Match(dn string) (index int, ok bool) {
 		return -1, true
 	}
 	valid := utf8.ValidString(dn)
-	for i, p := range l.patterns {
+	for i, needed := range l.needed {
+		if valid && !strings.Contains(dn, needed) {
+			continue
+		}
+		p := l.patterns[i]
 		if p.match(dn, valid) {
 			return i, true
 		}
-		if (!valid || p.c == nil || p.c.glob == nil) && p.Aborts(dn) {
+		if (!valid || p.c.glob == nil) && p.Aborts(dn) {
 			return i, false
 		}
 	}
@@ -77,8 +94,12 @@ func (l *List) Decide(dn string) Decision {
 	case ok:
 		return Decision{Allowed: true, Matched: l.patterns[i].text, Nearest: i}
 	case i >= 0:
-		return Decision{Nearest: i, Aborts: true, Reason: fmt.Sprintf("the name is not valid UTF-8, and pattern %d, which is "+
-			"matched backwards, makes GLib abort on it: the daemon ends itself", i+1)}
+		culprit := "the name is not valid UTF-8, and"
+		if l.patterns[i].c.form.faulty {
+			culprit = "whatever the name,"
+		}
+		return Decision{Nearest: i, Aborts: true, Reason: fmt.Sprintf("%s pattern %d, which is matched backwards, makes GLib abort: "+
+			"the daemon ends itself", culprit, i+1)}
 	}
 	d := Decision{Nearest: -1}
 	if p, err := Compile(dn); err == nil && p.Match(dn) && dn != "" {

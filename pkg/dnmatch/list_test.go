@@ -125,7 +125,7 @@ func TestANameThatEndsTheDaemon(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := l.Decide("CN=\xc3")
-	const want = "the name is not valid UTF-8, and pattern 2, which is matched backwards, makes GLib abort on it: the daemon ends itself"
+	const want = "the name is not valid UTF-8, and pattern 2, which is matched backwards, makes GLib abort: the daemon ends itself"
 	if d.Allowed || !d.Aborts || d.Nearest != 1 || d.Reason != want {
 		t.Errorf("got %+v", d)
 	}
@@ -139,8 +139,13 @@ func TestANameThatEndsTheDaemon(t *testing.T) {
 	if p, err := Compile("*a\xc3"); err != nil || p.ValidUTF8() || p.Aborts("x") {
 		t.Errorf("a suffix that is not UTF-8: %v, valid %v", err, p.ValidUTF8())
 	}
-	if p, err := Compile("*a?\xc3"); err != nil || !p.Aborts("anything") {
-		t.Errorf("a pattern that cannot be reversed: %v", err)
+	l, err = NewList([]string{"*a?\xc3", "*"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := l.Decide("anything"); d.Allowed || !d.Aborts || d.Nearest != 0 || !l.Patterns()[0].Aborts("anything") ||
+		d.Reason != "whatever the name, pattern 1, which is matched backwards, makes GLib abort: the daemon ends itself" {
+		t.Errorf("a pattern that cannot be reversed: %+v", d)
 	}
 }
 
@@ -230,11 +235,22 @@ func FuzzMatch(f *testing.F) {
 
 func FuzzDecide(f *testing.F) {
 	f.Add("C=GB,O=Lab,CN=a", "CN=a,O=Lab,C=GB", "C = GB")
+	f.Add("CN=\xc3", "*?", "*a?\xc3")
 	f.Add(`O=Foo\, Inc.`, `O=Foo, Inc.`, `subject=/O=[a]`)
 	f.Fuzz(func(t *testing.T, dn, one, two string) {
 		l, err := NewList([]string{one, two})
 		if err != nil || len(dn)+len(one)+len(two) > 300 || strings.ContainsRune(dn, 0) {
 			return
+		}
+		first, ok := -1, false
+		for i, p := range l.Patterns() {
+			if ok = p.Match(dn); ok || p.Aborts(dn) {
+				first = i
+				break
+			}
+		}
+		if i, got := l.Match(dn); i != first || got != ok {
+			t.Fatalf("the list says %d, %v, its patterns %d, %v", i, got, first, ok)
 		}
 		d := l.Decide(dn)
 		if d.Allowed == (d.Reason != "") {

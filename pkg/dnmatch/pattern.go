@@ -20,7 +20,8 @@ type compiled struct {
 	form  form
 	glob  *glob.Pattern // nil: the pattern is not valid UTF-8, form is to be used
 	stars int
-	// needed is the longest literal run of the pattern, which a name must contain: most names fail here already.
+	// needed is the longest literal run of the pattern, which a name must contain: most names fail here already. It is
+	// empty for a pattern that is not valid UTF-8, of which GLib reorders the octets when it reverses it.
 	needed string
 	print  uint64 // see fingerprint
 }
@@ -36,11 +37,6 @@ func Compile(pattern string) (Pattern, error) {
 		return Pattern{}, &PatternError{Pattern: pattern, Offset: i, Reason: "a NUL, where C ends the text"}
 	}
 	c := &compiled{form: analyse(pattern), stars: strings.Count(pattern, "*"), print: fingerprint(pattern)}
-	for run := range strings.FieldsFuncSeq(pattern, func(r rune) bool { return r == '*' || r == '?' }) {
-		if len(run) > len(c.needed) {
-			c.needed = run
-		}
-	}
 	if utf8.ValidString(pattern) {
 		g, err := glob.Compile(translate(pattern))
 		if err != nil {
@@ -48,6 +44,11 @@ func Compile(pattern string) (Pattern, error) {
 			return Pattern{}, &PatternError{Pattern: pattern, Reason: err.Error()}
 		}
 		c.glob = g
+		for run := range strings.FieldsFuncSeq(pattern, func(r rune) bool { return r == '*' || r == '?' }) {
+			if len(run) > len(c.needed) {
+				c.needed = run
+			}
+		}
 	}
 	return Pattern{text: pattern, c: c}, nil
 }
