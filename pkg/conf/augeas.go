@@ -66,7 +66,7 @@ func (f *File) augeasValue(key string, v Value, add func(int, string, ...any)) {
 			add(v.Line, "quotes other than \" around the value of %s", key)
 		}
 	case List:
-		if n := len(v.commas); n > 0 && n == len(v.Items) {
+		if v.trailingComma {
 			add(v.Line, "a comma behind the last element of %s", key)
 		}
 		for _, i := range v.Items {

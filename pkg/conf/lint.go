@@ -80,27 +80,46 @@ func Lint(f *File, o LintOptions) []finding.Finding {
 		l.add("conf-augeas", p.Line, "Augeas cannot read the file: %s", p.Reason)
 		break // one place is enough to make it so
 	}
-	return l.found
+	sort.SliceStable(l.found, func(i, j int) bool { return l.found[i].line < l.found[j].line })
+	var out []finding.Finding
+	for _, f := range l.found {
+		out = append(out, f.Finding)
+	}
+	return out
 }
 
 type linter struct {
 	f     *File
 	o     LintOptions
 	k     Kind
-	found []finding.Finding
-	lines []int
+	found []located
+	// strangers counts the keys that nobody knows.
+	strangers int
 }
 
-// add puts a finding behind those of the same line. The pointer is good until the next add.
+// maxStrangers is up to how many unknown keys the likely one is looked for: a file with more is none of libvirt's.
+const maxStrangers = 1000
+
+func (l *linter) meant(key string, candidates []Setting) string {
+	if l.strangers > maxStrangers {
+		return ""
+	}
+	return similar(key, candidates)
+}
+
+type located struct {
+	finding.Finding
+	line int
+}
+
+// add notes a finding. The pointer is good until the next add.
 func (l *linter) add(rule string, line int, format string, args ...any) *finding.Finding {
 	subject := l.f.name
 	if line > 0 {
 		subject = fmt.Sprintf("%s:%d", l.f.name, line)
 	}
-	at := sort.SearchInts(l.lines, line+1) // behind those of the same line
-	l.lines = slices.Insert(l.lines, at, line)
-	l.found = slices.Insert(l.found, at, ruleByID(rule).Finding(subject, fmt.Sprintf(format, args...)))
-	return &l.found[at]
+	l.found = append(l.found, located{ruleByID(rule).Finding(subject, fmt.Sprintf(format, args...)), line})
+	return &l.found[len(l.found)-1].Finding
 }
 
 func (l *linter) line(key string) int {
@@ -227,10 +246,12 @@ var protective = []string{"tls_allowed_dn_list", "sasl_allowed_username_list", "
 
 // keys reports settings that count for nothing because of their name or place.
 func (l *linter) keys() {
-	known := Settings(l.k, l.o.Run.Libvirt)
 	if l.k != Other {
+		names := newNames(l.k, l.o.Run.Libvirt)
 		for _, e := range l.f.entries {
-			l.key(e, known)
+			if !e.Shadowed { // what is said of the first holds for all
+				l.key(e, names)
+			}
 		}
 	}
 	for _, e := range l.f.entries {
@@ -249,8 +270,38 @@ func (l *linter) keys() {
 	}
 }
 
-func (l *linter) key(e Entry, known []Setting) {
-	s, ok := LookupSetting(l.k, e.Key)
+// names are the keys of all programs, as the one program sees them.
+type names struct {
+	own        map[string]Setting
+	elsewhere  map[string]Kind
+	candidates []Setting
+}
+
+func newNames(k Kind, r Release) names {
+	n := names{own: map[string]Setting{}, elsewhere: map[string]Kind{}, candidates: Settings(k, r)}
+	if k == Driver { // a misspelt key of TLS is one all the same
+		n.candidates = Settings(Libvirtd, r)
+	}
+	newest := Release{1 << 15, 0}
+	for _, other := range []Kind{QEMU, Client, Libvirtd} {
+		for _, s := range Settings(other, newest) {
+			if s.Unread == "" {
+				n.elsewhere[s.Key] = other
+			}
+		}
+	}
+	// A modular daemon knows all the keys of libvirtd.conf and does not read all.
+	if k == Driver {
+		k = Libvirtd
+	}
+	for _, s := range Settings(k, newest) {
+		n.own[s.Key] = s
+	}
+	return n
+}
+
+func (l *linter) key(e Entry, n names) {
+	s, ok := n.own[e.Key]
 	switch {
 	case ok && s.Unread != "":
 		l.add("conf-setting-gone", e.Line, "%s has no effect: %s", e.Key, s.Unread)
@@ -265,18 +316,13 @@ func (l *linter) key(e Entry, known []Setting) {
 	case ok:
 		return
 	}
-	candidates := known
-	if l.k == Driver { // a misspelt key of TLS is one all the same
-		candidates = Settings(Libvirtd, l.o.Run.Libvirt)
-	}
 	// The name as it stands, in another program's file, is nearer than any that is like it.
-	for _, other := range []Kind{Libvirtd, Client, QEMU} {
-		if s, ok := LookupSetting(other, e.Key); ok && s.Unread == "" {
-			l.add("conf-setting-elsewhere", e.Line, "%s has no effect here: it belongs to the file of the %s", e.Key, other)
-			return
-		}
+	if other, ok := n.elsewhere[e.Key]; ok {
+		l.add("conf-setting-elsewhere", e.Line, "%s has no effect here: it belongs to the file of the %s", e.Key, other)
+		return
 	}
-	if meant := similar(e.Key, candidates); meant != "" {
+	l.strangers++
+	if meant := l.meant(e.Key, n.candidates); meant != "" {
 		found := l.add("conf-misspelt-key", e.Line, "%s is no setting of libvirt and is ignored; %s is probably meant", e.Key, meant)
 		found.Remedy = fmt.Sprintf("write %s", meant)
 		if !slices.Contains(protective, meant) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // MaxSize is the size of the largest file that libvirt reads (virconf.c, MAX_CONFIG_FILE_SIZE).
@@ -82,7 +83,7 @@ func ParseFor(b []byte, name string, r Release) (*File, error) {
 	if len(b) > MaxSize {
 		return nil, &ParseError{File: name, Text: fmt.Sprintf("Failed to read file '%s': Value too large for defined data type", name)}
 	}
-	p := parser{src: bytes.Clone(b), name: name, line: 1, refuseOverflow: r.AtLeast(overflowRefused)}
+	p := parser{src: bytes.Clone(b), text: string(b), name: name, line: 1, refuseOverflow: r.AtLeast(overflowRefused)}
 	for !p.end() {
 		if err := p.statement(); err != nil {
 			return nil, err
@@ -98,6 +99,7 @@ func ParseFor(b []byte, name string, r Release) (*File, error) {
 
 type parser struct {
 	src            []byte
+	text           string // the same, for strings that share its memory
 	name           string
 	pos            int
 	line           int // libvirt's: counted by newlines passed
@@ -159,7 +161,7 @@ func (p *parser) statement() error {
 	for !p.end() && (isAlpha(p.cur()) || isDigit(p.cur()) || p.cur() == '_') {
 		p.pos++
 	}
-	key := string(p.src[start:p.pos])
+	key := p.text[start:p.pos]
 	p.skipBlanks()
 	if p.cur() != '=' {
 		return p.fail("expecting an assignment")
@@ -175,7 +177,7 @@ func (p *parser) statement() error {
 	if p.cur() == '#' {
 		at := p.pos
 		p.skipLine()
-		e.Comment = string(p.src[at:p.pos])
+		e.Comment = p.text[at:p.pos]
 	}
 	p.entries = append(p.entries, e)
 	return nil
@@ -205,7 +207,7 @@ func (p *parser) value(depth int) (Value, error) {
 	case p.end():
 		return Value{}, p.fail("expecting a value")
 	case c == '"' || c == '\'':
-		err = p.text(&v)
+		err = p.quoted(&v)
 	case c == '[':
 		err = p.list(&v, depth)
 	case isDigit(c) || c == '-' || c == '+':
@@ -217,27 +219,27 @@ func (p *parser) value(depth int) (Value, error) {
 	return v, err
 }
 
-// text reads a string. There are no escapes: it ends with the next quote of its kind (virConfParseString).
-func (p *parser) text(v *Value) error {
+// quoted reads a string. There are no escapes: it ends with the next quote of its kind (virConfParseString).
+func (p *parser) quoted(v *Value) error {
 	v.Type = String
-	quote := p.src[p.pos : p.pos+1]
+	quote := p.text[p.pos : p.pos+1]
 	// libvirt looks for triple quotes only where more than six bytes are left: """""" at the very end is an empty
 	// string with rubbish behind it.
-	triple := []byte(`"""`)
-	if p.pos+6 < len(p.src) && bytes.HasPrefix(p.src[p.pos:], triple) {
+	const triple = `"""`
+	if p.pos+6 < len(p.src) && strings.HasPrefix(p.text[p.pos:], triple) {
 		quote = triple
 		p.pos += 3
 		start := p.pos
-		for p.pos+2 < len(p.src) && !bytes.HasPrefix(p.src[p.pos:], triple) {
+		for p.pos+2 < len(p.src) && !strings.HasPrefix(p.text[p.pos:], triple) {
 			if p.cur() == '\n' {
 				p.line++
 			}
 			p.pos++
 		}
-		if !bytes.HasPrefix(p.src[p.pos:], triple) {
+		if !strings.HasPrefix(p.text[p.pos:], triple) {
 			return p.fail("unterminated string")
 		}
-		v.Text = cText(p.src[start:p.pos])
+		v.Text = cText(p.text[start:p.pos])
 		p.pos += 3
 	} else {
 		p.pos++
@@ -248,19 +250,17 @@ func (p *parser) text(v *Value) error {
 		if p.cur() != quote[0] {
 			return p.fail("unterminated string")
 		}
-		v.Text = cText(p.src[start:p.pos])
+		v.Text = cText(p.text[start:p.pos])
 		p.pos++
 	}
-	v.Quote = string(quote)
+	v.Quote = quote
 	return nil
 }
 
 // cText gives the text as C sees it: up to a NUL.
-func cText(b []byte) string {
-	if i := bytes.IndexByte(b, 0); i >= 0 {
-		b = b[:i]
-	}
-	return string(b)
+func cText(s string) string {
+	text, _, _ := strings.Cut(s, "\x00")
+	return text
 }
 
 // number reads an integer (virConfParseLong). In 9.0 it wraps at 64 bits.
@@ -310,10 +310,10 @@ func (p *parser) list(v *Value, depth int) error {
 		if p.cur() != ',' {
 			return p.fail("expecting a separator in list")
 		}
-		v.commas = append(v.commas, p.pos)
 		p.pos++
 		p.skipBlanksAndEOL()
 		if p.cur() == ']' {
+			v.trailingComma = true
 			break
 		}
 		item, err := p.value(depth + 1)

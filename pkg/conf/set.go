@@ -3,6 +3,7 @@ package conf
 import (
 	"bytes"
 	"fmt"
+	"sort"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -279,12 +280,9 @@ func (f *File) shows(pos, end int, key string) bool {
 	if !ok || len(rest) == 0 || rest[0] != '=' || bytes.HasSuffix(rest, []byte("[")) || bytes.HasSuffix(rest, []byte(",")) {
 		return false
 	}
-	for _, e := range f.entries {
-		if pos > e.Start && pos < e.End { // in a string of several lines
-			return false
-		}
-	}
-	return true
+	// Not in a string of several lines.
+	next := sort.Search(len(f.entries), func(i int) bool { return f.entries[i].Start >= pos })
+	return next == 0 || pos >= f.entries[next-1].End
 }
 
 // assignment is the equals sign as the file's first setting has it.

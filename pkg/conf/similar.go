@@ -12,13 +12,16 @@ func similar(key string, known []Setting) string {
 			continue
 		}
 		want := normalise(s.Key)
-		cost := distance(norm, want)
-		if cost > max(1, len(want)/5) {
+		cost, most := 1<<30, max(1, len(want)/5)
+		if d := len(norm) - len(want); d <= most && -d <= most {
+			cost = distance(norm, want)
+		}
+		if cost > most {
 			// A part of it: tls_no_verify_cert, allowed_dn_list.
 			if len(norm) < 6 || 2*len(norm) < len(want) || !strings.Contains(want, norm) && !strings.Contains(norm, want) {
 				continue
 			}
-			cost = max(1, len(want)/5) + 1
+			cost = most + 1
 		}
 		if cost < bestCost {
 			best, bestCost = s.Key, cost
@@ -32,9 +35,6 @@ func normalise(key string) string { return strings.ReplaceAll(strings.ToLower(ke
 
 // distance is the number of insertions, deletions, replacements and exchanges of neighbours between a and b.
 func distance(a, b string) int {
-	if d := len(a) - len(b); d > 8 || d < -8 || len(a) > 64 {
-		return 64 // far enough, and bounded for long keys
-	}
 	var before, last, row []int
 	for j := range len(b) + 1 {
 		last = append(last, j)

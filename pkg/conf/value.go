@@ -1,7 +1,7 @@
 package conf
 
 // A ValueType is the syntactic type of a value. libvirt never converts one into another.
-type ValueType int
+type ValueType uint8
 
 // The types.
 const (
@@ -43,7 +43,7 @@ type Value struct {
 	// Line is the line on which it begins.
 	Line int
 
-	commas []int // offsets of the commas of a List, a trailing one included
+	trailingComma bool // of a List
 }
 
 // Strings gives the elements of a list of strings; ok is false for any other value.
