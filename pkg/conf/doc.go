@@ -5,7 +5,7 @@
 // number. A File keeps every byte: [File.Marshal] is what was read, [File.Set] and [File.Unset] change one setting and
 // leave the rest as it stands. On top of it are the typed views [ReadDaemon], [ReadQEMU] and [ReadClient]; where libvirt
 // would refuse a value they give its message word for word as a [FatalError], and of several the one that libvirt meets
-// first. [File.Effective] lists what the program would really use, and from where. [Lint] gives findings: what is
+// first; [Judge] does both. [File.Effective] lists what the program would really use, and from where. [Lint] gives findings: what is
 // ignored, misspelt, dangerous or about to bite; [Rules] describes them.
 //
 // Not done here: looking at the files that the settings name (layout, verify), opening ports, reading systemd units.

@@ -2,7 +2,6 @@ package conf
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -19,21 +18,9 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
-// A refusal is what a daemon says when it does not start.
-type refusal interface {
-	error
-	ExitStatus() int
-	LogLines() []string
-}
-
 // predict gives what the package says of a file: the exit status and the lines, 0 if the daemon would go on.
 func predict(b []byte, name string, k Kind, run Run) (int, []string) {
-	f, err := ParseFor(b, name, run.Libvirt)
-	if err == nil {
-		_, err = ReadDaemon(f, k, run)
-	}
-	var r refusal
-	if errors.As(err, &r) {
+	if _, r := Judge(b, name, k, run); r != nil {
 		return r.ExitStatus(), r.LogLines()
 	}
 	return 0, nil
