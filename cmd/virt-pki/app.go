@@ -53,7 +53,9 @@ func usage(format string, a ...any) *usageError {
 }
 
 func (e *usageError) hint(format string, a ...any) *usageError {
-	e.hints = append(e.hints, fmt.Sprintf(format, a...))
+	if h := fmt.Sprintf(format, a...); h != "" {
+		e.hints = append(e.hints, h)
+	}
 	return e
 }
 

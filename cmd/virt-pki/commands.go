@@ -3,7 +3,12 @@ package main
 import (
 	"github.com/urfave/cli/v2"
 
+	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
+	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/probe"
 	"github.com/virt-pki/virt-pki/pkg/uri"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -11,12 +16,13 @@ import (
 // commands lists the commands as the help shows them.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{
-		p.checkCommand(),
+		p.initCommand(), p.issueCommand(), p.checkCommand(), p.verifyCommand(),
 		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.explainCommand(),
 	}
 }
 
 // catalogue gathers the rules of all packages.
 func catalogue() (finding.Catalogue, error) {
-	return finding.NewCatalogue(verify.Rules(), uri.Rules())
+	return finding.NewCatalogue(ca.Rules(), verify.Rules(), layout.Rules(), handshake.Rules(), uri.Rules(), probe.Rules(),
+		conf.Rules())
 }

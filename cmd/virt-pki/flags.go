@@ -10,6 +10,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -143,3 +144,15 @@ func readLimited(r io.Reader, name string) ([]byte, error) {
 	}
 	return b, nil
 }
+
+// parseDN reads the distinguished name that a flag was given.
+func parseDN(flag, text string) (dn.Name, error) {
+	n, err := dn.Parse(text)
+	if err != nil {
+		return dn.Name{}, usage("%s %s: %s", flag, text, err).hint("%s", joinHints(err))
+	}
+	return n, nil
+}
+
+// joinHints gives the hints of an error as one; usage drops an empty one.
+func joinHints(err error) string { return strings.Join(hints(err), "; ") }

@@ -128,4 +128,3 @@ func errnoText(e syscall.Errno) string {
 	}
 	return s
 }
-

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -9,6 +8,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/probe"
 	"github.com/virt-pki/virt-pki/pkg/uri"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -32,37 +32,10 @@ EXIT STATUS
    2 wrong usage   3 could not complete`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: a read-only connection"},
-			&cli.StringFlag{Name: "client-conf", Usage: "read `FILE` instead of this user's libvirt.conf"},
 			oneLibvirtFlag(), jsonFlag(), failOnFlag(), colorFlag(),
 		},
 		Action: p.uri,
 	}
-}
-
-// A uriView is what uri says about one URI.
-type uriView struct {
-	URI        string            `json:"uri"`
-	Error      *string           `json:"error"`
-	Driver     string            `json:"driver"`
-	Transport  string            `json:"transport"`
-	User       *string           `json:"user"`
-	Host       *string           `json:"host"`
-	Port       *int              `json:"port"`
-	Path       string            `json:"path"`
-	Params     []uri.Param       `json:"params"`
-	RemoteName string            `json:"remote_name"`
-	AliasOf    *string           `json:"alias_of"`
-	Files      fileView          `json:"files"`
-	Socket     *string           `json:"socket"`
-	Argv       []string          `json:"argv"`
-	Findings   []finding.Finding `json:"findings"`
-}
-
-type fileView struct {
-	CA   *string `json:"ca"`
-	CRL  *string `json:"crl"`
-	Cert *string `json:"cert"`
-	Key  *string `json:"key"`
 }
 
 func (p *program) uri(c *cli.Context) error {
@@ -81,17 +54,17 @@ func (p *program) uri(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var views []uriView
+	var views []uri.Item
 	failed := false
 	for _, text := range c.Args().Slice() {
-		v := viewURI(text, options)
+		v := uri.NewItem(text, options, exists)
 		failed = failed || v.Error != nil || finding.Worst(v.Findings) >= level
 		views = append(views, v)
 	}
 	if c.Bool("json") {
 		err = p.printJSON(struct {
-			Schema int       `json:"schema"`
-			Items  []uriView `json:"items"`
+			Schema int        `json:"schema"`
+			Items  []uri.Item `json:"items"`
 		}{1, views})
 	} else {
 		for i, v := range views {
@@ -127,21 +100,27 @@ func oneVersion(c *cli.Context) (verify.Version, error) {
 
 // uriOptions describes the caller: this user, this environment, this user's libvirt.conf.
 func (p *program) uriOptions(c *cli.Context) (uri.Options, error) {
+	o, err := p.callerOptions(c)
+	if err != nil {
+		return o, err
+	}
+	if o.Settings, err = probe.Settings(o, nil); err != nil {
+		return o, fmt.Errorf("reading libvirt.conf: %w", err)
+	}
+	return o, nil
+}
+
+// callerOptions describes the caller without libvirt.conf.
+func (p *program) callerOptions(c *cli.Context) (uri.Options, error) {
 	v, err := oneVersion(c)
 	if err != nil {
 		return uri.Options{}, err
 	}
-	o := uri.Options{
+	return uri.Options{
 		Libvirt: uri.Version{Major: v.Major, Minor: v.Minor},
 		Root:    os.Geteuid() == 0, Home: p.home(), ConfigHome: p.getenv("XDG_CONFIG_HOME"),
 		RuntimeDir: p.getenv("XDG_RUNTIME_DIR"), Default: p.getenv("LIBVIRT_DEFAULT_URI"), ReadOnly: c.Bool("readonly"),
-	}
-	name := c.String("client-conf")
-	if name == "" {
-		name = o.ConfFile()
-	}
-	o.Settings, err = p.clientSettings(name, c.IsSet("client-conf"))
-	return o, err
+	}, nil
 }
 
 // home is the user's home directory as GLib finds it: HOME, else the passwd entry's.
@@ -162,48 +141,8 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// viewURI reads one URI.
-func viewURI(text string, o uri.Options) uriView {
-	v := uriView{URI: text, Params: []uri.Param{}, Findings: []finding.Finding{}}
-	u, err := uri.Parse(text, o)
-	if err != nil {
-		message := err.Error()
-		var refused *uri.Error
-		if errors.As(err, &refused) {
-			message = refused.LibvirtMessage
-			v.Findings = append(v.Findings, refused.Finding())
-		}
-		v.Error = &message
-		return v
-	}
-	v.Driver, v.Transport, v.Path, v.RemoteName = u.Driver(), string(u.Transport()), u.Path(), u.RemoteName()
-	v.Params = append(v.Params, u.Params()...)
-	v.Findings = append(v.Findings, u.Findings()...)
-	if user, ok := u.User(); ok {
-		v.User = &user
-	}
-	v.Host = optional(u.Host())
-	if port := u.Port(); port != 0 {
-		v.Port = &port
-	}
-	if alias, ok := u.AliasOf(); ok {
-		v.AliasOf = &alias
-	}
-	if files, ok := u.Files(); ok {
-		chosen := files.Choose(exists)
-		v.Files = fileView{optional(chosen.CA), optional(chosen.CRL), optional(chosen.Cert), optional(chosen.Key)}
-	}
-	if s, ok := u.Sockets(); ok {
-		v.Socket = optional(s.Choose(exists))
-	}
-	if argv, ok := u.Argv(); ok {
-		v.Argv = argv
-	}
-	return v
-}
-
 // printURI prints one URI's meaning.
-func (p *program) printURI(v uriView, paint painter) {
+func (p *program) printURI(v uri.Item, paint painter) {
 	w := p.stdout
 	fmt.Fprintf(w, "%s\n", visible(v.URI))
 	if v.Error != nil {
@@ -230,7 +169,7 @@ func (p *program) printURI(v uriView, paint painter) {
 	if v.Port != nil {
 		line("port", fmt.Sprint(*v.Port))
 	}
-	if v.Transport != string(uri.Client) {
+	if v.Transport != uri.Client {
 		name := v.RemoteName
 		if name == "" {
 			name = "(empty: the daemon chooses)"
@@ -252,8 +191,8 @@ func (p *program) printURI(v uriView, paint painter) {
 	p.printFindings(w, v.Findings, paint)
 }
 
-func transportText(t string) string {
-	switch uri.Transport(t) {
+func transportText(t uri.Transport) string {
+	switch t {
 	case uri.TLS:
 		return "tls (encrypted, certificates on both ends)"
 	case uri.TCP:
@@ -265,5 +204,5 @@ func transportText(t string) string {
 	case uri.Ext:
 		return "ext (a command's standard input and output)"
 	}
-	return t + " (through an SSH login)"
+	return string(t) + " (through an SSH login)"
 }

@@ -3,6 +3,7 @@ package ca
 import (
 	"bytes"
 	"context"
+	"crypto"
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
@@ -120,13 +121,35 @@ type Adoption struct {
 // It refuses a certificate that is no CA, has ended or has a critical extension that could not be honoured, a key that
 // is not the certificate's, and a CA that a libvirt version of the policy refuses.
 func Adopt(ctx context.Context, dir string, ad Adoption) (*Authority, error) {
-	bundle, err := decodePEM(ad.CertPath, ad.Cert)
+	bundle, key, _, err := ad.check()
 	if err != nil {
 		return nil, err
 	}
-	key, err := certs.ParseKey(ad.Key, ad.KeyPassphrase)
+	st, err := newStage(dir, ad.Step)
 	if err != nil {
-		return nil, fmt.Errorf("reading the CA key %q: %w", ad.KeyPath, err)
+		return nil, fmt.Errorf("creating the authority: %w", err)
+	}
+	defer st.close()
+	return populate(ctx, dir, st, bundle, key, ad.Passphrase, ad.Policy.withDefaults())
+}
+
+// Rehearse checks what Adopt checks and gives the authority as it would be, locked: orders can be prepared by it, but not
+// issued.
+func (ad Adoption) Rehearse() (*Authority, error) {
+	bundle, _, double, err := ad.check()
+	if err == nil {
+		double.bundle = bundle
+	}
+	return double, err
+}
+
+// check gives the certificates, the key's first, the key, and the rehearsed authority.
+func (ad Adoption) check() (bundle [][]byte, key crypto.Signer, double *Authority, err error) {
+	if bundle, err = decodePEM(ad.CertPath, ad.Cert); err != nil {
+		return nil, nil, nil, err
+	}
+	if key, err = certs.ParseKey(ad.Key, ad.KeyPassphrase); err != nil {
+		return nil, nil, nil, fmt.Errorf("reading the CA key %q: %w", ad.KeyPath, err)
 	}
 	// The certificate of the key comes first, wherever in the file it was.
 	found := -1
@@ -137,27 +160,22 @@ func Adopt(ctx context.Context, dir string, ad Adoption) (*Authority, error) {
 		}
 	}
 	if found < 0 {
-		return nil, fmt.Errorf("%q and %q: %w", ad.CertPath, ad.KeyPath, ErrKeyMismatch)
+		return nil, nil, nil, fmt.Errorf("%q and %q: %w", ad.CertPath, ad.KeyPath, ErrKeyMismatch)
 	}
 	own := bundle[found]
 	bundle = append([][]byte{own}, append(bundle[:found:found], bundle[found+1:]...)...)
 	policy := ad.Policy.withDefaults()
 	a, err := New(own, key, policy, nil)
 	if err != nil {
-		return nil, fmt.Errorf("%q: %w", ad.CertPath, err)
+		return nil, nil, nil, fmt.Errorf("%q: %w", ad.CertPath, err)
 	}
 	if _, _, err := (&Prepared{authority: a}).validity(ad.Now, Order{}); err != nil {
-		return nil, fmt.Errorf("%q: %w", ad.CertPath, err)
+		return nil, nil, nil, fmt.Errorf("%q: %w", ad.CertPath, err)
 	}
-	if _, err := rehearseCA(own, policy, ad.Now); err != nil {
-		return nil, fmt.Errorf("%q: %w", ad.CertPath, err)
+	if double, err = rehearseCA(own, policy, ad.Now); err != nil {
+		return nil, nil, nil, fmt.Errorf("%q: %w", ad.CertPath, err)
 	}
-	st, err := newStage(dir, ad.Step)
-	if err != nil {
-		return nil, fmt.Errorf("creating the authority: %w", err)
-	}
-	defer st.close()
-	return populate(ctx, dir, st, bundle, key, ad.Passphrase, policy)
+	return bundle, key, double, nil
 }
 
 // decodePEM gives the certificates of a PEM text.

@@ -119,7 +119,9 @@ func (p *Plan) Make(ctx context.Context, found Found, o Options) (Made, error) {
 		return Made{}, err
 	}
 	defer authority.Close()
-	made, keys, err := p.issueInto(ctx, stage.Dir, authority, o)
+	made, keys, err := p.issue(ctx, authority, o, func(m Member, files []layout.File) (layout.Written, error) {
+		return p.writeTree(stage.Dir, m, files, o)
+	}, stage.Root().FS())
 	if err != nil {
 		return Made{}, err
 	}
@@ -136,8 +138,10 @@ func (p *Plan) Make(ctx context.Context, found Found, o Options) (Made, error) {
 	return made, nil
 }
 
-// issueInto issues everything, writes it below a directory that nobody sees yet, and proves it there.
-func (p *Plan) issueInto(ctx context.Context, d *durable.Dir, authority *ca.Authority, o Options) (Made, []inventory.Key, error) {
+// issue issues everything, has it written member by member, and proves what was written below fsys. When anything fails the
+// certificates are noted in the inventory as given up.
+func (p *Plan) issue(ctx context.Context, authority *ca.Authority, o Options,
+	write func(Member, []layout.File) (layout.Written, error), fsys fs.FS) (Made, []inventory.Key, error) {
 	prepared := p.prepared
 	if authority != p.authority { // the plan was made with a double
 		var err error
@@ -156,43 +160,49 @@ func (p *Plan) issueInto(ctx context.Context, d *durable.Dir, authority *ca.Auth
 		planned.NotAfter = issued[i].Entry.NotAfter
 		made.Identities = append(made.Identities, Identity{planned, issued[i].Entry.Serial})
 	}
-	abandon := func(err error) (Made, []inventory.Key, error) {
+	if err := p.writeAndProve(ctx, authority, o, issued, write, fsys, &made); err != nil {
 		return Made{}, nil, errors.Join(err, authority.Inventory().Abandon(context.WithoutCancel(ctx), keys...))
 	}
-	wrote := o.progress("writing", len(p.members()))
-	for n, indices := range p.members() {
+	return made, keys, nil
+}
+
+func (p *Plan) writeAndProve(ctx context.Context, authority *ca.Authority, o Options, issued []ca.Issued,
+	write func(Member, []layout.File) (layout.Written, error), fsys fs.FS, made *Made) error {
+	members := p.members()
+	wrote := o.progress("writing", len(members))
+	for n, indices := range members {
 		if err := ctx.Err(); err != nil {
-			return abandon(err)
+			return err
 		}
 		files, err := p.files(indices, issued, authority.BundlePEM())
 		if err != nil {
-			return abandon(err)
+			return err
 		}
-		written, err := p.write(d, p.wants[indices[0]].member, files, o)
+		written, err := write(p.wants[indices[0]].member, files)
 		if err != nil {
-			return abandon(fmt.Errorf("making %q: %w", p.spec.Dir, err))
+			return fmt.Errorf("making %q: %w", p.spec.tree(p.wants[indices[0]].member), err)
 		}
 		made.Closed = append(made.Closed, written.Closed...)
 		if wrote != nil {
 			wrote(n + 1)
 		}
 	}
-	made.Proof, err = p.prove(ctx, d.Root().FS(), authority.Policy().Libvirt, o)
-	if err != nil {
-		return abandon(err)
+	var err error
+	if made.Proof, err = p.prove(ctx, fsys, authority.Policy().Libvirt, o); err != nil {
+		return err
 	}
 	if len(made.Proof.Failures) > 0 {
-		return abandon(&ProofError{made.Proof})
+		return &ProofError{made.Proof}
 	}
-	return made, keys, nil
+	return nil
 }
 
-// write puts a member's files into its tree, or into the flat directory.
-func (p *Plan) write(d *durable.Dir, m Member, files []layout.File, o Options) (layout.Written, error) {
+// writeTree puts a member's files into its tree below d, or into the flat directory d.
+func (p *Plan) writeTree(d *durable.Dir, m Member, files []layout.File, o Options) (layout.Written, error) {
 	if p.spec.flat() {
 		return layout.Write(d, files, o.WriteOptions)
 	}
-	// The tree's own mode is that of /, over which it is to be laid, and a home's is as closed as homes are.
+	// The tree's own mode is that of /, over which it is to be laid.
 	if _, err := d.Mkdir(m.Name, 0o755, nil); err != nil {
 		return layout.Written{}, err
 	}

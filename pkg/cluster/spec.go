@@ -68,7 +68,9 @@ type MemberError struct {
 }
 
 // Error names the member.
-func (e *MemberError) Error() string { return fmt.Sprintf("%s %q: %v", e.Member.Role, e.Member.Name, e.Err) }
+func (e *MemberError) Error() string {
+	return fmt.Sprintf("%s %q: %v", e.Member.Role, e.Member.Name, e.Err)
+}
 
 // Unwrap gives the cause.
 func (e *MemberError) Unwrap() error { return e.Err }

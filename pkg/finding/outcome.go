@@ -19,3 +19,9 @@ const (
 	Hangs               Outcome = "hangs"                 // nothing within the time limit
 	DaemonDown          Outcome = "daemon-down"           // predictions only: the daemon would not start
 )
+
+// Outcomes gives all outcomes, in the order in which a connection comes to them.
+func Outcomes() []Outcome {
+	return []Outcome{Connected, URIError, ClientConfError, ClientLocal, Network, TransportFails, HandshakeFails,
+		ClientRejectsServer, ServerRejectsClient, AuthFails, OpenFails, Hangs, DaemonDown}
+}

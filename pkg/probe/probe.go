@@ -124,7 +124,7 @@ func (a *attempt) insideClient() error {
 func (a *attempt) parse() bool {
 	if a.o.URI.Settings == nil {
 		end := a.stage(StageSettings)
-		s, err := loadSettings(a.o)
+		s, err := Settings(a.o.URI, a.o.ReadFile)
 		end(err)
 		if err != nil {
 			a.fail(finding.ClientConfError, "client-conf-unreadable", "libvirt.conf stops every connection: "+err.Error(), err.Error())

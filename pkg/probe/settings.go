@@ -32,10 +32,14 @@ func readFile(path string) ([]byte, error) {
 // settings are those of a libvirt.conf, looked at only when they are asked for, as libvirt does.
 type settings struct{ file *conf.File }
 
-// loadSettings reads the caller's libvirt.conf. A missing file is no settings; the error is in libvirt's words.
-func loadSettings(o Options) (uri.Settings, error) {
-	path := o.URI.ConfFile()
-	b, err := o.ReadFile(path)
+// Settings reads the libvirt.conf of the caller described in o with read (nil: the system's files). A missing file is no
+// settings: nil. The error is in libvirt's words.
+func Settings(o uri.Options, read func(path string) ([]byte, error)) (uri.Settings, error) {
+	if read == nil {
+		read = readFile
+	}
+	path := o.ConfFile()
+	b, err := read(path)
 	if errors.Is(err, fs.ErrNotExist) || err != nil && strerror(err) == "Not a directory" {
 		return nil, nil
 	}

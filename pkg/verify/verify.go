@@ -213,10 +213,7 @@ func (s Session) Check() []finding.Finding {
 		out = append(out, s.name(j, leaf)...)
 		if s.Local == certs.Client {
 			if m := Host(leaf, s.Host); !m.Match {
-				f := j.refuse("host-mismatch", sentence(fmt.Sprintf("the certificate is not for the host %q: %s", s.Host, m.Reason)),
-					"Certificate [session] owner does not match the hostname "+s.Host)
-				f.Evidence = map[string]string{"host": s.Host}
-				out = append(out, f)
+				out = append(out, HostMismatch(s.PeerSubject(), s.Host, m))
 			}
 		}
 		out = append(out, j.leafConstraints(leaf, s.peerRole())...)

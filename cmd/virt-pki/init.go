@@ -1,0 +1,337 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/cluster"
+	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+func (p *program) initCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "init",
+		Category:  "make",
+		Usage:     "everything a new cluster needs: a CA, identities, files in their places, proven by TLS",
+		ArgsUsage: " ",
+		Description: `Makes a new directory with an authority and an identity for every server, client and peer
+(a peer is a host that is both, for migration). With --pkipath the directory is flat, for one
+server and one client; with --out it holds one tree per host, to be laid over that host's /.
+The directory appears whole or not at all; nothing is ever overwritten.
+
+EXAMPLES
+   virt-pki init --pkipath ./pki --server localhost,127.0.0.1,::1 --client admin
+   virt-pki init --out ./cluster --base 'C=GB,O=Acme' --layout libvirt,qemu \
+        --peer kvm1.example.com,192.0.2.1 --peer kvm2.example.com,192.0.2.2 --client admin
+   virt-pki init --out ./cluster ... --dry-run      what would be made
+
+EXIT STATUS
+   0 made and proven   2 wrong usage   3 could not complete; then nothing was made`,
+		Flags: append(append([]cli.Flag{
+			&cli.StringSliceFlag{Name: "server", Usage: "a server: `NAME[,ADDRESS...]`, all that clients call it; may be repeated"},
+			&cli.StringSliceFlag{Name: "client", Usage: "a client: `NAME`; may be repeated"},
+			&cli.StringSliceFlag{Name: "peer", Usage: "a host that is server and client: `NAME[,ADDRESS...]`; may be repeated"},
+			&cli.StringFlag{Name: "pkipath", Usage: "make the flat directory `DIR`"},
+			&cli.StringFlag{Name: "out", Usage: "make `DIR` with one tree per host"},
+			&cli.StringFlag{Name: "ca-subject", Usage: "the CA's name (`DN`)", Value: "CN=virt-pki CA", DefaultText: "the base and CN=virt-pki CA"},
+			&cli.StringFlag{Name: "ca-key-type", Usage: "the `TYPE` of the CA's key, as --key-type"},
+			&cli.StringFlag{Name: "ca-lifetime", Usage: "how long the CA lasts (`SPAN`: 10y, 3650d)", Value: "10y"},
+			&cli.StringSliceFlag{Name: "permit", Usage: "the CA may only certify `NAME|NET` and below (name constraint); may be repeated"},
+			&cli.StringSliceFlag{Name: "exclude", Usage: "the CA may not certify `NAME|NET`; may be repeated"},
+			&cli.StringFlag{Name: "ca-cert", Usage: "take over the CA in `FILE` instead of making one; needs --ca-key"},
+			&cli.StringFlag{Name: "ca-key", Usage: "its private key, in PEM (`FILE`)"},
+			&cli.StringFlag{Name: "ca-key-passphrase-file", Usage: "the passphrase of --ca-key (`FILE`); default: that of the new key"},
+		}, identityFlags()...), passphraseFlags()...),
+		Action: p.init,
+	}
+}
+
+// identityFlags are those of init and issue.
+func identityFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "layout", Usage: "`LAYOUT`s of each tree, comma-separated: libvirt, user, qemu, libvirt-vnc, -spice, -chardev, -migrate, -nbd, -backup", DefaultText: "libvirt"},
+		&cli.StringFlag{Name: "base", Usage: "begin every subject with these RDNs (`DN`), before CN=NAME"},
+		&cli.StringFlag{Name: "key-type", Usage: "the `TYPE` of keys: ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa2048, rsa3072, rsa4096, ed25519", DefaultText: "ecdsa-p256"},
+		&cli.StringFlag{Name: "lifetime", Usage: "how long certificates last (`SPAN`: 365d, 2y)", DefaultText: "365d"},
+		&cli.StringFlag{Name: "libvirt", Usage: "the oldest libvirt `VERSION` among all peers (or several, comma-separated); default: 9.0"},
+		&cli.BoolFlag{Name: "strict-key-usage", Usage: "no keyEncipherment on EC keys (RFC 8813); libvirt before 11.6 refuses it"},
+		&cli.StringFlag{Name: "qemu-group", Usage: "the `GROUP` QEMU runs as, which may read its keys (kvm, qemu)"},
+		&cli.BoolFlag{Name: "private-client-key", Usage: "system client keys with mode 0600: only root connects, and virt-pki-validate complains"},
+		&cli.StringFlag{Name: "home", Usage: "the home `DIR` for the layout user", DefaultText: "/home/NAME"},
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "check everything, show what would be made, make nothing"},
+		jsonFlag(), quietFlag(),
+	}
+}
+
+func (p *program) init(c *cli.Context) error {
+	if c.Args().Present() {
+		return usage("init takes no argument %q", c.Args().First()).
+			hint("name hosts with --server, --client and --peer")
+	}
+	spec, err := p.spec(c)
+	if err != nil {
+		return err
+	}
+	for _, r := range []struct {
+		flag string
+		role certs.Role
+	}{{"peer", certs.Peer}, {"server", certs.Server}, {"client", certs.Client}} {
+		for _, text := range c.StringSlice(r.flag) {
+			m, err := cluster.ParseMember(r.role, text)
+			if err != nil {
+				return usage("--%s %s: %s", r.flag, text, cause(err)).hint("%s", joinHints(err))
+			}
+			spec.Members = append(spec.Members, m)
+		}
+	}
+	if len(spec.Members) == 0 {
+		return usage("init needs a --server, --client or --peer").
+			hint("virt-pki init --pkipath ./pki --server localhost,127.0.0.1 --client admin")
+	}
+	policy, err := policy(c)
+	if err != nil {
+		return err
+	}
+	double, found, err := p.foundation(c, spec, policy)
+	if err != nil {
+		return err
+	}
+	plan, err := spec.Plan(double)
+	if err != nil {
+		return err
+	}
+	v := makeView{Schema: 1, Dir: spec.Dir, Authority: p.viewAuthority(double, filepath.Join(spec.Dir, cluster.AuthorityName))}
+	v.Authority.isNew = true
+	if c.Bool("dry-run") {
+		v.DryRun = true
+		v.plan(plan)
+		return p.printMade(c, v)
+	}
+	secret, err := p.passphrase(c).forNew()
+	if err != nil {
+		return err
+	}
+	show, done := p.progress(c.Bool("quiet"))
+	begun := p.now()
+	made, err := plan.Make(c.Context, func(ctx context.Context, dir string) (*ca.Authority, error) {
+		return found(ctx, dir, secret)
+	}, cluster.Options{WriteOptions: writeOptions(), Progress: show})
+	done()
+	if err != nil {
+		return err
+	}
+	v.Authority.Encrypted = len(secret) > 0
+	v.made(made, p.now().Sub(begun))
+	v.Next = nextAfterInit(spec, made)
+	return p.printMade(c, v)
+}
+
+// foundation gives a double of the authority for the plan, and what makes the real one.
+func (p *program) foundation(c *cli.Context, spec cluster.Spec, policy ca.Policy) (*ca.Authority, func(context.Context, string, []byte) (*ca.Authority, error), error) {
+	if c.IsSet("ca-cert") != c.IsSet("ca-key") {
+		return nil, nil, usage("--ca-cert and --ca-key go together")
+	}
+	if c.IsSet("ca-cert") {
+		return p.adoption(c, spec, policy)
+	}
+	cs := ca.Spec{Policy: policy, Now: spec.Now}
+	subject := c.String("ca-subject")
+	if !c.IsSet("ca-subject") && c.IsSet("base") {
+		subject = c.String("base") + "," + subject
+	}
+	var err error
+	if cs.Subject, err = parseDN("--ca-subject", subject); err != nil {
+		return nil, nil, err
+	}
+	if t := c.String("ca-key-type"); t != "" {
+		if cs.Key, err = certs.ParseKeyAlgorithm(t); err != nil {
+			return nil, nil, usage("--ca-key-type: %s", err)
+		}
+	}
+	span, err := parseSpan(c.String("ca-lifetime"))
+	if err != nil {
+		return nil, nil, usage("--ca-lifetime: %s", err)
+	}
+	cs.NotAfter = spec.Now.Add(span)
+	for _, l := range []struct {
+		flag     string
+		excluded bool
+	}{{"permit", false}, {"exclude", true}} {
+		for _, text := range c.StringSlice(l.flag) {
+			if err := cs.Constraints.ParseConstraint(text, l.excluded); err != nil {
+				return nil, nil, usage("--%s: %s", l.flag, err)
+			}
+		}
+	}
+	double, err := cs.Rehearse()
+	if err != nil {
+		return nil, nil, err
+	}
+	return double, func(ctx context.Context, dir string, secret []byte) (*ca.Authority, error) {
+		cs.Passphrase = secret
+		return ca.Create(ctx, dir, cs)
+	}, nil
+}
+
+// adoption is foundation for a CA that exists.
+func (p *program) adoption(c *cli.Context, spec cluster.Spec, policy ca.Policy) (*ca.Authority, func(context.Context, string, []byte) (*ca.Authority, error), error) {
+	for _, f := range []string{"ca-subject", "ca-key-type", "ca-lifetime", "permit", "exclude"} {
+		if c.IsSet(f) {
+			return nil, nil, usage("--%s is for a new CA; --ca-cert takes one over", f)
+		}
+	}
+	ad := ca.Adoption{CertPath: c.String("ca-cert"), KeyPath: c.String("ca-key"), Policy: policy, Now: spec.Now}
+	var err error
+	if ad.Cert, err = p.readFile(ad.CertPath); err != nil {
+		return nil, nil, fmt.Errorf("reading the CA certificate: %w", err)
+	}
+	if ad.Key, err = p.readFile(ad.KeyPath); err != nil {
+		return nil, nil, fmt.Errorf("reading the CA key: %w", err)
+	}
+	source := p.passphrase(c)
+	if c.IsSet("ca-key-passphrase-file") {
+		source.file = c.String("ca-key-passphrase-file")
+	}
+	if _, err := certs.ParseKey(ad.Key, nil); errors.Is(err, certs.ErrPassphraseNeeded) {
+		if ad.KeyPassphrase, err = source.forExisting(fmt.Errorf("reading the CA key %q: %w", ad.KeyPath, err)); err != nil {
+			return nil, nil, err
+		}
+	}
+	double, err := ad.Rehearse()
+	if err != nil {
+		return nil, nil, err
+	}
+	return double, func(ctx context.Context, dir string, secret []byte) (*ca.Authority, error) {
+		ad.Passphrase = secret
+		return ca.Adopt(ctx, dir, ad)
+	}, nil
+}
+
+// spec decodes the flags that init and issue share, members aside.
+func (p *program) spec(c *cli.Context) (cluster.Spec, error) {
+	s := cluster.Spec{QEMUGroup: c.String("qemu-group"), PrivateClientKey: c.Bool("private-client-key"), Now: p.now()}
+	switch flat, out := c.String("pkipath"), c.String("out"); {
+	case flat != "" && out != "":
+		return s, usage("--pkipath and --out exclude each other: one flat directory, or one tree per host")
+	case flat == "" && out == "":
+		return s, usage("%s needs --pkipath DIR or --out DIR", c.Command.Name)
+	case flat != "":
+		if c.IsSet("layout") && c.String("layout") != string(layout.PkiPath) {
+			return s, usage("--layout %s goes with --out; --pkipath is a layout of its own", c.String("layout"))
+		}
+		s.Dir, s.Kinds = flat, []layout.Kind{layout.PkiPath}
+	default:
+		s.Dir = out
+		for _, name := range strings.Split(c.String("layout"), ",") {
+			if name == "" {
+				name = string(layout.Libvirt)
+			}
+			k, err := layout.ParseKind(strings.TrimSpace(name))
+			if err != nil {
+				return s, usage("--layout: %s", err)
+			}
+			if k == layout.PkiPath {
+				return s, usage("the layout pkipath is made with --pkipath DIR, without --out")
+			}
+			s.Kinds = append(s.Kinds, k)
+		}
+	}
+	var err error
+	if base := c.String("base"); base != "" {
+		if s.Base, err = parseDN("--base", base); err != nil {
+			return s, err
+		}
+	}
+	if t := c.String("key-type"); t != "" {
+		if s.Key, err = certs.ParseKeyAlgorithm(t); err != nil {
+			return s, usage("--key-type: %s", err)
+		}
+	}
+	if t := c.String("lifetime"); t != "" {
+		span, err := parseSpan(t)
+		if err != nil || span < time.Minute {
+			return s, usage("--lifetime: %q is not a length of time such as 365d or 2y", t)
+		}
+		s.NotAfter = s.Now.Add(span)
+	}
+	if home := c.String("home"); home != "" {
+		if !filepath.IsAbs(home) {
+			return s, usage("--home %s: the path must be absolute, as on the machine it is for", home)
+		}
+		s.Homes = func(string) string { return home }
+	}
+	return s, nil
+}
+
+// policy decodes for whom certificates must work.
+func policy(c *cli.Context) (ca.Policy, error) {
+	o := ca.Policy{StrictKeyUsage: c.Bool("strict-key-usage")}
+	if c.String("libvirt") == "" {
+		return o, nil
+	}
+	named, err := versions(c)
+	if err != nil {
+		return o, err
+	}
+	oldest := named[0]
+	for _, v := range named[1:] {
+		if older(v, oldest) {
+			oldest = v
+		}
+	}
+	o.Libvirt = ca.Since(oldest)
+	for _, v := range named {
+		if !containsVersion(o.Libvirt, v) {
+			o.Libvirt = append(o.Libvirt, v)
+		}
+	}
+	return o, nil
+}
+
+func older(a, b verify.Version) bool {
+	return !a.AtLeast(b.Major, b.Minor) || a.Major == b.Major && a.Minor == b.Minor && (a.Micro < b.Micro || !a.NoKeyEncipherment && b.NoKeyEncipherment)
+}
+
+func containsVersion(list []verify.Version, v verify.Version) bool {
+	for _, w := range list {
+		if w == v {
+			return true
+		}
+	}
+	return false
+}
+
+// writeOptions gives files to whom they belong where this process may.
+func writeOptions() layout.WriteOptions {
+	return layout.WriteOptions{
+		SetOwners: os.Geteuid() == 0, UID: os.Geteuid(), GID: os.Getegid(),
+		LookupGroup: func(name string) (int, error) {
+			g, err := user.LookupGroup(name)
+			if err != nil {
+				return 0, err
+			}
+			return strconv.Atoi(g.Gid)
+		},
+	}
+}
+
+// cause gives the innermost message that a person needs, without what the caller names itself.
+func cause(err error) error {
+	var m *cluster.MemberError
+	if errors.As(err, &m) {
+		return m.Err
+	}
+	return err
+}

@@ -1,0 +1,142 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/cluster"
+)
+
+func (p *program) issueCommand() *cli.Command {
+	sub := func(role certs.Role, usage, args, example string) *cli.Command {
+		return &cli.Command{
+			Name: role.String(), Usage: usage, ArgsUsage: args,
+			Description: `The identity goes into a tree of its own below --out, or into the flat directory --pkipath;
+nothing is overwritten. The authority is taken from --authority, or from "authority" in
+--out or --pkipath.
+
+EXAMPLES
+` + example + `
+
+EXIT STATUS
+   0 issued   2 wrong usage   3 could not complete; then nothing was published`,
+			Flags: append(append([]cli.Flag{
+				&cli.StringFlag{Name: "authority", Usage: "the authority's `DIR`"},
+				&cli.StringFlag{Name: "pkipath", Usage: "write into the flat directory `DIR`"},
+				&cli.StringFlag{Name: "out", Usage: "write a tree NAME into `DIR`"},
+				&cli.StringFlag{Name: "subject", Usage: "the whole subject (`DN`) instead of --base and CN=NAME"},
+				&cli.StringFlag{Name: "csr", Usage: "certify the request in `FILE`; its key stays where it is"},
+			}, identityFlags()...), passphraseFlags()...),
+			Action: func(c *cli.Context) error { return p.issue(c, role) },
+		}
+	}
+	return &cli.Command{
+		Name: "issue", Category: "make", Usage: "one more identity, or a certificate for a request", ArgsUsage: "server|client|peer NAME",
+		Action: func(c *cli.Context) error {
+			if c.Args().Present() {
+				return usage("issue %q: server, client or peer", c.Args().First()).hint("virt-pki issue client NAME --out DIR")
+			}
+			return usage("issue what? server, client or peer").hint("virt-pki issue client NAME --out DIR")
+		},
+		Subcommands: []*cli.Command{
+			sub(certs.Server, "an identity for a server", "NAME[,ADDRESS...]",
+				"   virt-pki issue server kvm3.example.com,192.0.2.3 --out ./cluster"),
+			sub(certs.Client, "an identity for a client", "NAME",
+				"   virt-pki issue client bob --out ./cluster\n   virt-pki issue client bob --csr bob.csr --pkipath ./bob --authority ./cluster/authority"),
+			sub(certs.Peer, "identities for a host that is server and client", "NAME[,ADDRESS...]",
+				"   virt-pki issue peer kvm3.example.com,192.0.2.3 --layout libvirt,qemu --out ./cluster"),
+		},
+	}
+}
+
+func (p *program) issue(c *cli.Context, role certs.Role) error {
+	if c.NArg() != 1 {
+		return usage("issue %s needs one NAME", role).hint("virt-pki issue %s kvm3.example.com --out DIR", role)
+	}
+	member, err := cluster.ParseMember(role, c.Args().First())
+	if err != nil {
+		return usage("%s", err).hint("%s", joinHints(err))
+	}
+	spec, err := p.spec(c)
+	if err != nil {
+		return err
+	}
+	if s := c.String("subject"); s != "" {
+		if c.IsSet("base") || c.IsSet("csr") {
+			return usage("--subject excludes --base and --csr")
+		}
+		if member.Subject, err = parseDN("--subject", s); err != nil {
+			return err
+		}
+	}
+	spec.Members = []cluster.Member{member}
+	for _, f := range []string{"libvirt", "strict-key-usage"} {
+		if c.IsSet(f) {
+			return usage("--%s is settled when the authority is made", f).hint("it stands in the authority's authority.json")
+		}
+	}
+	dir := c.String("authority")
+	if dir == "" {
+		dir = filepath.Join(spec.Dir, cluster.AuthorityName)
+	}
+	authority, err := ca.Open(c.Context, dir)
+	if err != nil {
+		return err
+	}
+	defer authority.Close()
+	plan, err := p.issuePlan(c, spec, authority)
+	if err != nil {
+		return err
+	}
+	v := makeView{Schema: 1, Dir: spec.Dir, Authority: p.viewAuthority(authority, dir)}
+	if c.Bool("dry-run") {
+		v.DryRun = true
+		v.plan(plan)
+		return p.printMade(c, v)
+	}
+	if v.Authority.Encrypted, err = p.unlock(c, authority); err != nil {
+		return err
+	}
+	begun := p.now()
+	made, err := plan.Add(c.Context, cluster.Options{WriteOptions: writeOptions()})
+	if err != nil {
+		return err
+	}
+	v.made(made, p.now().Sub(begun))
+	return p.printMade(c, v)
+}
+
+// issuePlan plans an identity, or the certificate for a request.
+func (p *program) issuePlan(c *cli.Context, spec cluster.Spec, authority *ca.Authority) (*cluster.Plan, error) {
+	name := c.String("csr")
+	if name == "" {
+		return spec.Plan(authority)
+	}
+	text, err := p.readFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the request: %w", err)
+	}
+	csr, err := ca.ParseCSR(text)
+	if err != nil {
+		return nil, &fileError{name, "reading the request", err}
+	}
+	return spec.PlanCSR(authority, csr)
+}
+
+// unlock gives the authority its key, with a passphrase where it needs one, and reports whether it did.
+func (p *program) unlock(c *cli.Context, a *ca.Authority) (encrypted bool, err error) {
+	err = a.Unlock(nil)
+	if !errors.Is(err, certs.ErrPassphraseNeeded) {
+		return false, err
+	}
+	secret, err := p.passphrase(c).forExisting(err)
+	if err != nil {
+		return true, err
+	}
+	return true, a.Unlock(secret)
+}

@@ -1,0 +1,115 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/urfave/cli/v2"
+	"golang.org/x/term"
+)
+
+// passphraseVariable is the environment variable that holds the passphrase of the CA's key.
+const passphraseVariable = "VIRT_PKI_PASSPHRASE"
+
+func passphraseFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "passphrase-file", Usage: "read the passphrase of the CA's key from the first line of `FILE`; else from $" + passphraseVariable + ", else it is asked for on a terminal"},
+		&cli.BoolFlag{Name: "no-passphrase", Usage: "do not ask: the CA's key is not encrypted"},
+	}
+}
+
+// A passphraseSource knows where the passphrase of the CA's key comes from.
+type passphraseSource struct {
+	program *program
+	file    string
+	none    bool
+}
+
+func (p *program) passphrase(c *cli.Context) passphraseSource {
+	return passphraseSource{p, c.String("passphrase-file"), c.Bool("no-passphrase")}
+}
+
+// given reads the passphrase from file or environment; ok is false where neither has one.
+func (s passphraseSource) given() (secret []byte, ok bool, err error) {
+	if s.none {
+		return nil, false, nil
+	}
+	if s.file != "" {
+		text, err := s.program.readFile(s.file)
+		if err != nil {
+			return nil, false, fmt.Errorf("reading the passphrase: %w", err)
+		}
+		line, _, _ := bytes.Cut(text, []byte("\n"))
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		if len(line) == 0 {
+			return nil, false, usage("the first line of %s, the passphrase, is empty", s.file).
+				hint("without a passphrase: --no-passphrase")
+		}
+		return line, true, nil
+	}
+	if v := s.program.getenv(passphraseVariable); v != "" {
+		return []byte(v), true, nil
+	}
+	return nil, false, nil
+}
+
+// forNew gives the passphrase for a key to be made; empty means that it stays unencrypted.
+func (s passphraseSource) forNew() ([]byte, error) {
+	secret, ok, err := s.given()
+	if err != nil || ok || s.none || !s.interactive() {
+		return secret, err
+	}
+	for {
+		first, err := s.ask("passphrase for the CA's new key (empty: unencrypted): ")
+		if err != nil || len(first) == 0 {
+			return nil, err
+		}
+		second, err := s.ask("once more: ")
+		if err != nil {
+			return nil, err
+		}
+		if bytes.Equal(first, second) {
+			return first, nil
+		}
+		fmt.Fprintln(s.program.stderr, "they differ; again")
+	}
+}
+
+// errNoPassphrase says that a passphrase is needed and nobody can be asked.
+type errNoPassphrase struct{ cause error }
+
+func (e errNoPassphrase) Error() string { return e.cause.Error() }
+func (e errNoPassphrase) Unwrap() error { return e.cause }
+func (e errNoPassphrase) Hints() []string {
+	return []string{"give it with --passphrase-file or in $" + passphraseVariable}
+}
+
+// forExisting gives the passphrase of an encrypted key. needed is what the key said without one.
+func (s passphraseSource) forExisting(needed error) ([]byte, error) {
+	secret, ok, err := s.given()
+	if err != nil || ok {
+		return secret, err
+	}
+	if s.none || !s.interactive() {
+		return nil, errNoPassphrase{needed}
+	}
+	return s.ask("passphrase of the CA's key: ")
+}
+
+func (s passphraseSource) interactive() bool {
+	return isTerminal(s.program.stdin) && isTerminal(s.program.stderr)
+}
+
+// ask reads a line from the terminal without echo.
+func (s passphraseSource) ask(prompt string) ([]byte, error) {
+	fmt.Fprint(s.program.stderr, prompt)
+	secret, err := term.ReadPassword(int(s.program.stdin.(*os.File).Fd()))
+	fmt.Fprintln(s.program.stderr)
+	if errors.Is(err, io.EOF) {
+		return nil, errors.New("no passphrase: the input ended")
+	}
+	return secret, err
+}

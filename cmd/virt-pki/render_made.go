@@ -1,0 +1,255 @@
+package main
+
+import (
+	"crypto"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/cluster"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/layout"
+)
+
+// A makeView is what init and issue say.
+type makeView struct {
+	Schema     int               `json:"schema"`
+	DryRun     bool              `json:"dry_run,omitempty"`
+	Dir        string            `json:"dir"`
+	Authority  authorityView     `json:"authority"`
+	Identities []identityView    `json:"identities"`
+	Proof      *proofView        `json:"proof,omitempty"`
+	Findings   []finding.Finding `json:"findings"`
+	Seconds    float64           `json:"seconds,omitempty"`
+	// Next are the commands that come next.
+	Next []string `json:"next,omitempty"`
+	// Closed are keys that QEMU cannot read yet.
+	Closed []string `json:"closed,omitempty"`
+}
+
+type authorityView struct {
+	Dir       string    `json:"dir"`
+	DN        string    `json:"dn"`
+	Key       string    `json:"key"`
+	NotAfter  time.Time `json:"not_after"`
+	Encrypted bool      `json:"encrypted"`
+	Libvirt   []string  `json:"libvirt"`
+	isNew     bool
+}
+
+type identityView struct {
+	Member   string     `json:"member"`
+	Role     string     `json:"role"`
+	Layout   string     `json:"layout"`
+	DN       string     `json:"dn"`
+	Names    []string   `json:"names"`
+	Key      string     `json:"key"`
+	NotAfter time.Time  `json:"not_after"`
+	Serial   string     `json:"serial,omitempty"`
+	Files    []madeFile `json:"files"`
+}
+
+type madeFile struct {
+	Path string `json:"path"`
+	Mode string `json:"mode"`
+}
+
+type proofView struct {
+	Pairs      int      `json:"pairs"`
+	Handshakes int      `json:"handshakes"`
+	Libvirt    []string `json:"libvirt"`
+}
+
+func (p *program) viewAuthority(a *ca.Authority, dir string) authorityView {
+	v := authorityView{Dir: dir, NotAfter: a.NotAfter(), Key: keyName(a.PublicKey())}
+	if cert, err := certs.Import(a.CertDER()); err == nil {
+		v.DN, _ = cert.Subject.Text()
+	}
+	for _, l := range a.Policy().Libvirt {
+		v.Libvirt = append(v.Libvirt, l.String())
+	}
+	return v
+}
+
+func keyName(k crypto.PublicKey) string {
+	a, ok := certs.AlgorithmOf(k)
+	if !ok {
+		return fmt.Sprintf("%T", k)
+	}
+	return string(a)
+}
+
+// plan fills the view with what would be made.
+func (v *makeView) plan(plan *cluster.Plan) {
+	v.Findings = []finding.Finding{}
+	for _, id := range plan.Identities() {
+		v.add(id, "")
+	}
+}
+
+func (v *makeView) add(id cluster.Planned, serial string) {
+	i := identityView{Member: id.Member, Role: id.Role.String(), Layout: string(id.Layout), DN: id.Subject, Names: id.Names,
+		Key: string(id.Key), NotAfter: id.NotAfter, Serial: serial}
+	if i.Names == nil {
+		i.Names = []string{}
+	}
+	for _, f := range id.Files {
+		i.Files = append(i.Files, madeFile{f.Path, fmt.Sprintf("%04o", f.Item.Mode)})
+	}
+	v.Identities = append(v.Identities, i)
+	v.Findings = append(v.Findings, id.Findings...)
+}
+
+// made fills the view with what was made.
+func (v *makeView) made(m cluster.Made, took time.Duration) {
+	v.Findings = []finding.Finding{}
+	for _, id := range m.Identities {
+		v.add(id.Planned, id.Serial)
+	}
+	v.Closed = m.Closed
+	v.Seconds = took.Round(time.Millisecond).Seconds()
+	v.Proof = &proofView{m.Proof.Pairs, m.Proof.Handshakes, m.Proof.Versions}
+}
+
+// printMade prints what init or issue made or would make.
+func (p *program) printMade(c *cli.Context, v makeView) error {
+	switch {
+	case c.Bool("json"):
+		return p.printJSON(v)
+	case c.Bool("quiet"):
+		return nil
+	}
+	w := p.stdout
+	verb := "made"
+	if v.DryRun {
+		verb = "would make"
+	}
+	fmt.Fprintf(w, "%s %s\n\n", verb, v.Dir)
+	if v.Authority.isNew {
+		fmt.Fprintf(w, "  CA       %s, %s, until %s\n", visible(v.Authority.DN), v.Authority.Key, date(v.Authority.NotAfter))
+		switch {
+		case v.DryRun:
+		case v.Authority.Encrypted:
+			fmt.Fprintf(w, "           its key is encrypted: %s\n", filepath.Join(v.Authority.Dir, "private/cakey.pem"))
+		default:
+			fmt.Fprintf(w, "           its key lies UNENCRYPTED in %s\n", filepath.Join(v.Authority.Dir, "private/cakey.pem"))
+		}
+	}
+	const most = 12 // more would scroll the important lines away
+	for i, id := range v.Identities {
+		if i == most && !v.DryRun && len(v.Identities) > most+1 {
+			fmt.Fprintf(w, "  ...      and %d more\n", len(v.Identities)-most)
+			break
+		}
+		fmt.Fprintf(w, "  %-8s %s, %s, until %s\n", id.Role, visible(id.DN), id.Key, date(id.NotAfter))
+		for _, f := range id.Files {
+			if v.DryRun || len(v.Identities) <= 4 {
+				fmt.Fprintf(w, "           %s %s\n", f.Mode, f.Path)
+			}
+		}
+	}
+	if v.Proof != nil && v.Proof.Pairs > 0 {
+		if v.Proof.Handshakes == v.Proof.Pairs {
+			fmt.Fprintf(w, "\n  proof    every server and client connected by TLS (%s), as libvirt %s would\n",
+				plural(v.Proof.Pairs, "pair"), list(v.Proof.Libvirt))
+		} else {
+			fmt.Fprintf(w, "\n  proof    every server and every client connected by TLS at least once (%d of %s), as libvirt %s would\n",
+				v.Proof.Handshakes, plural(v.Proof.Pairs, "pair"), list(v.Proof.Libvirt))
+		}
+	}
+	for _, f := range v.Closed {
+		p.warn("%s is readable by root only, and QEMU runs as another user", f)
+	}
+	if len(v.Closed) > 0 {
+		p.hint("on the host: chgrp kvm (Fedora: qemu) and chmod 0640, or run virt-pki as root with --qemu-group")
+	}
+	p.printFindings(w, v.Findings, false)
+	if len(v.Next) > 0 {
+		fmt.Fprintf(w, "\nnext:\n")
+		for _, n := range v.Next {
+			fmt.Fprintf(w, "  %s\n", n)
+		}
+	}
+	return nil
+}
+
+func date(t time.Time) string { return t.UTC().Format("2006-01-02") }
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// list words several versions: "9.0.0, 11.3.0 and 12.8.0".
+func list(words []string) string {
+	switch len(words) {
+	case 0:
+		return ""
+	case 1:
+		return words[0]
+	}
+	out := words[0]
+	for _, w := range words[1 : len(words)-1] {
+		out += ", " + w
+	}
+	return out + " and " + words[len(words)-1]
+}
+
+// nextAfterInit names the commands that are useful now.
+func nextAfterInit(s cluster.Spec, made cluster.Made) []string {
+	var server, client *cluster.Identity
+	for i := range made.Identities {
+		id := &made.Identities[i]
+		if server == nil && id.Role != certs.Client && !id.Layout.ForQEMU() {
+			server = id
+		}
+		if client == nil && id.Role == certs.Client && !id.Layout.ForQEMU() {
+			client = id
+		}
+	}
+	abs, err := filepath.Abs(s.Dir)
+	if err != nil {
+		abs = s.Dir
+	}
+	next := []string{"virt-pki check " + shellQuote(s.Dir) + "      (judge the files again, at any time)"}
+	flat := len(s.Kinds) == 1 && s.Kinds[0] == layout.PkiPath
+	if !flat {
+		next[0] = ""
+		tree := filepath.Join(s.Dir, made.Identities[0].Member)
+		next = []string{
+			fmt.Sprintf("virt-pki check %s      (judge a host's files)", shellQuote(tree)),
+			fmt.Sprintf("tar -C %s -c . | ssh root@%s tar -C / -x      (lay them over the host's /)", shellQuote(tree), shellQuote(made.Identities[0].Member)),
+		}
+	}
+	if client != nil {
+		if cert := certOf(client); cert != "" {
+			next = append(next, fmt.Sprintf("virt-pki query-dn %s      (the name for tls_allowed_dn_list)", shellQuote(cert)))
+		}
+	}
+	if server != nil && flat {
+		next = append(next,
+			fmt.Sprintf("in libvirtd.conf: ca_file = %q  cert_file = %q  key_file = %q", abs+"/cacert.pem", abs+"/servercert.pem", abs+"/serverkey.pem"),
+			fmt.Sprintf("virt-pki verify 'qemu+tls://%s/system?pkipath=%s'      (when the daemon listens)", server.Names[0], abs))
+	} else if server != nil {
+		next = append(next, fmt.Sprintf("virt-pki verify qemu+tls://%s/system      (on a client, when the daemon listens)", server.Names[0]))
+	}
+	next = append(next, fmt.Sprintf("virt-pki issue client NAME --authority %s ...      (more identities)",
+		shellQuote(filepath.Join(s.Dir, cluster.AuthorityName))))
+	return next
+}
+
+// certOf gives an identity's certificate file.
+func certOf(id *cluster.Identity) string {
+	for _, f := range id.Files {
+		if f.Item.Part == layout.Cert {
+			return f.Path
+		}
+	}
+	return ""
+}

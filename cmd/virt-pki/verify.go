@@ -1,0 +1,315 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/probe"
+)
+
+func (p *program) verifyCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "verify",
+		Category:  "judge",
+		Usage:     "do live what libvirt would do for a URI, and say what happened and why",
+		ArgsUsage: "URI...",
+		Description: `Connects as this user's libvirt would: own files, name, TCP, TLS, the confirmation byte,
+authentication, the RPC open with the name libvirt would send; and says good-bye, so that the
+daemon logs nothing. Nothing waits longer than --timeout for a stage.
+With several URIs the results come as they are ready, with --json one object per line.
+
+EXAMPLES
+   virt-pki verify qemu://kvm1.example.com/system
+   virt-pki verify 'test+tls://localhost/default?pkipath=/srv/pki'
+   virt-pki verify -f uris.txt --jobs 8 --json
+
+EXIT STATUS
+   0 connected   1 not connected, or findings at or above --fail-on   2 wrong usage
+   3 could not complete`,
+		Flags: []cli.Flag{
+			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: a read-only connection"},
+			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read URIs from `FILE`, one a line"},
+			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 4, Usage: "how many URIs at a time (`N`)"},
+			atFlag(), oneLibvirtFlag(), timeoutFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
+		},
+		Action: p.verify,
+	}
+}
+
+// A verifyView is the answer of verify about one URI.
+type verifyView struct {
+	Schema         int               `json:"schema"`
+	URI            string            `json:"uri"`
+	Outcome        finding.Outcome   `json:"outcome"`
+	Cause          *string           `json:"cause"`
+	LibvirtMessage *string           `json:"libvirt_message"`
+	Server         probe.Server      `json:"server"`
+	Stages         []stageView       `json:"stages"`
+	Findings       []finding.Finding `json:"findings"`
+	// Error says why the attempt could not be completed; the outcome is empty then.
+	Error string `json:"error,omitempty"`
+
+	err error
+}
+
+type stageView struct {
+	Name         string  `json:"name"`
+	Milliseconds float64 `json:"ms"`
+	Error        string  `json:"error,omitempty"`
+}
+
+func (p *program) verify(c *cli.Context) error {
+	o, err := p.probeOptions(c)
+	if err != nil {
+		return err
+	}
+	level, err := failOn(c)
+	if err != nil {
+		return err
+	}
+	paint, err := p.painter(c.String("color"))
+	if err != nil {
+		return err
+	}
+	uris := c.Args().Slice()
+	if name := c.String("file"); name != "" {
+		more, err := p.urisOf(name)
+		if err != nil {
+			return err
+		}
+		uris = append(uris, more...)
+	}
+	if len(uris) == 0 {
+		return usage("verify needs a URI").hint("virt-pki verify qemu://kvm1.example.com/system")
+	}
+	if c.Int("jobs") < 1 {
+		return usage("--jobs %d: at least 1", c.Int("jobs"))
+	}
+	t := tally{outcomes: map[finding.Outcome]int{}}
+	show, clear := p.progress(c.Bool("quiet") || len(uris) == 1)
+	p.dialAll(c.Context, uris, c.Int("jobs"), o, func(v verifyView) error {
+		t.add(v, level)
+		if show != nil {
+			show("verified", t.done, len(uris))
+		}
+		switch {
+		case c.Bool("json") && len(uris) == 1:
+			return p.printJSON(v)
+		case c.Bool("json"):
+			return p.printJSONLine(v)
+		case !c.Bool("quiet"):
+			clear()
+			p.printVerified(v, paint)
+		}
+		return nil
+	})
+	clear()
+	if len(uris) > 1 && !c.Bool("json") && !c.Bool("quiet") {
+		fmt.Fprintf(p.stdout, "%s\n", t.text(len(uris)))
+	}
+	if err := c.Context.Err(); err != nil {
+		return fmt.Errorf("stopped after %d of %d URIs: %w", t.done, len(uris), err)
+	}
+	switch {
+	case t.incomplete:
+		if len(uris) == 1 && t.err != nil && !c.Bool("json") {
+			return t.err
+		}
+		return status(exitIncomplete)
+	case t.failed:
+		return status(exitFindings)
+	}
+	return nil
+}
+
+// probeOptions describes the caller and the limits.
+func (p *program) probeOptions(c *cli.Context) (probe.Options, error) {
+	uo, err := p.callerOptions(c)
+	if err != nil {
+		return probe.Options{}, err
+	}
+	v, err := oneVersion(c)
+	if err != nil {
+		return probe.Options{}, err
+	}
+	at, err := p.at(c)
+	if err != nil {
+		return probe.Options{}, err
+	}
+	limit := c.Duration("timeout")
+	if limit <= 0 {
+		return probe.Options{}, usage("--timeout %s: it must be more than 0", limit)
+	}
+	o := probe.Options{URI: uo, Libvirt: v, At: at, Clock: p.now, Env: os.Environ(),
+		Terminal: isTerminal(p.stdin) && isTerminal(p.stderr),
+		Limits:   probe.Limits{Resolve: limit, Connect: limit, TLS: limit, RPC: limit}}
+	if c.IsSet("timeout") {
+		o.Limits.Command = limit
+	}
+	return o, nil
+}
+
+// urisOf reads a list of URIs: one a line, blank lines and those that begin with # aside.
+func (p *program) urisOf(name string) ([]string, error) {
+	text, err := p.readFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("reading the URIs: %w", err)
+	}
+	var uris []string
+	s := bufio.NewScanner(bytes.NewReader(text))
+	s.Buffer(nil, maxInput)
+	for s.Scan() {
+		if line := strings.TrimSpace(s.Text()); line != "" && line[0] != '#' {
+			uris = append(uris, line)
+		}
+	}
+	return uris, s.Err()
+}
+
+// dialAll tries the URIs, several at a time, and hands on each result as it is ready. It ends early when ctx does.
+func (p *program) dialAll(ctx context.Context, uris []string, jobs int, o probe.Options, ready func(verifyView) error) {
+	next := make(chan string)
+	results := make(chan verifyView)
+	var group sync.WaitGroup
+	for range min(jobs, len(uris)) {
+		group.Go(func() {
+			for u := range next {
+				results <- dial(ctx, u, o)
+			}
+		})
+	}
+	go func() {
+		defer close(next)
+		for _, u := range uris {
+			select {
+			case next <- u:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	go func() {
+		group.Wait()
+		close(results)
+	}()
+	for v := range results {
+		if ctx.Err() != nil && v.err != nil {
+			continue // it was cut off, there is no result
+		}
+		if ready(v) != nil {
+			ready = func(verifyView) error { return nil } // nobody reads any more
+		}
+	}
+}
+
+func dial(ctx context.Context, text string, o probe.Options) verifyView {
+	r, err := probe.Dial(ctx, text, o)
+	v := verifyView{Schema: 1, URI: text, Outcome: r.Outcome, Cause: optional(r.Cause), LibvirtMessage: optional(r.LibvirtMessage),
+		Server: r.Server, Stages: []stageView{}, Findings: r.Findings, err: err}
+	if v.Findings == nil {
+		v.Findings = []finding.Finding{}
+	}
+	for _, s := range r.Stages {
+		v.Stages = append(v.Stages, stageView{s.Name, float64(s.Duration.Microseconds()) / 1000, s.Err})
+	}
+	if err != nil {
+		v.Error, v.Outcome = err.Error(), ""
+	}
+	return v
+}
+
+// A tally sums up.
+type tally struct {
+	done               int
+	failed, incomplete bool
+	err                error
+	outcomes           map[finding.Outcome]int
+}
+
+func (t *tally) add(v verifyView, level finding.Severity) {
+	t.done++
+	switch {
+	case v.err != nil:
+		t.incomplete, t.err = true, v.err
+	default:
+		t.outcomes[v.Outcome]++
+		t.failed = t.failed || v.Outcome != finding.Connected || finding.Worst(v.Findings) >= level
+	}
+}
+
+// text gives the numbers by outcome, those that connected first.
+func (t *tally) text(total int) string {
+	parts := []string{fmt.Sprintf("%d of %d connected", t.outcomes[finding.Connected], total)}
+	for _, o := range finding.Outcomes() {
+		if n := t.outcomes[o]; n > 0 && o != finding.Connected {
+			parts = append(parts, fmt.Sprintf("%d %s", n, o))
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
+// printJSONLine writes one JSON object on one line.
+func (p *program) printJSONLine(v any) error {
+	e := json.NewEncoder(p.stdout)
+	e.SetEscapeHTML(false)
+	return e.Encode(v)
+}
+
+// printVerified prints what one attempt came to.
+func (p *program) printVerified(v verifyView, paint painter) {
+	w := p.stdout
+	if v.err != nil {
+		if !errors.Is(v.err, context.Canceled) {
+			fmt.Fprintf(w, "%s: %s\n", visible(v.URI), paint.paint("33;1", "not tried"))
+			fmt.Fprintf(w, "  %s\n", visible(v.Error))
+		}
+		return
+	}
+	code := "31;1"
+	if v.Outcome == finding.Connected {
+		code = "32;1"
+	}
+	fmt.Fprintf(w, "%s: %s\n", visible(v.URI), paint.paint(code, string(v.Outcome)))
+	line := func(label, value string) {
+		if value != "" {
+			fmt.Fprintf(w, "  %-8s %s\n", label, visible(value))
+		}
+	}
+	s := v.Server
+	if s.Hostname != "" {
+		line("daemon", fmt.Sprintf("%s, libvirt %s", s.Hostname, s.Libvirt))
+	}
+	line("at", s.Address)
+	if s.TLS != "" {
+		line("TLS", strings.Join(strings.Fields(s.TLS+" "+s.Suite+" "+s.Group), ", "))
+	}
+	if s.DN != "" {
+		text := s.DN
+		if s.NotAfter != nil {
+			text += ", until " + date(*s.NotAfter)
+		}
+		line("server", text)
+	}
+	if v.Outcome == finding.Connected {
+		var took float64
+		for _, st := range v.Stages {
+			took += st.Milliseconds
+		}
+		line("took", (time.Duration(took*1000) * time.Microsecond).Round(100*time.Microsecond).String())
+	}
+	if v.LibvirtMessage != nil {
+		line("virsh", "error: "+*v.LibvirtMessage)
+	}
+	p.printFindings(w, v.Findings, paint)
+}
