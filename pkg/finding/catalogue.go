@@ -93,15 +93,16 @@ func (c Catalogue) Root(fs []Finding) []Finding {
 	for _, f := range fs {
 		found[[2]string{f.Subject, f.Rule}] = true
 	}
-	var isConsequence func(subject, rule string, seen map[string]bool) bool
-	isConsequence = func(subject, rule string, seen map[string]bool) bool {
+	// follows reports whether a finding of the rule start has a cause among those found, looking upwards from rule.
+	var follows func(subject, start, rule string, seen map[string]bool) bool
+	follows = func(subject, start, rule string, seen map[string]bool) bool {
 		r, ok := c.Rule(rule)
 		if !ok || seen[rule] {
 			return false
 		}
 		seen[rule] = true
 		for _, d := range r.DependsOn {
-			if found[[2]string{subject, d}] || isConsequence(subject, d, seen) {
+			if d != start && found[[2]string{subject, d}] || follows(subject, start, d, seen) {
 				return true
 			}
 		}
@@ -109,7 +110,7 @@ func (c Catalogue) Root(fs []Finding) []Finding {
 	}
 	var out []Finding
 	for _, f := range fs {
-		if !isConsequence(f.Subject, f.Rule, map[string]bool{}) {
+		if !follows(f.Subject, f.Rule, f.Rule, map[string]bool{}) {
 			out = append(out, f)
 		}
 	}
