@@ -2,7 +2,6 @@ package finding
 
 import (
 	"fmt"
-	"regexp"
 	"sort"
 	"strings"
 )
@@ -57,7 +56,7 @@ func (c Catalogue) ByMessage(text string) []Rule {
 	for _, r := range c.rules {
 		best := 0
 		for _, m := range r.LibvirtMessages {
-			if re, n := messagePattern(m); n > best && re.MatchString(text) {
+			if parts, n := literals(m); n > best && onOneLine(text, parts) {
 				best = n
 			}
 		}
@@ -73,17 +72,39 @@ func (c Catalogue) ByMessage(text string) []Rule {
 	return rules
 }
 
-var placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
-
-// messagePattern turns a message with {words} into a pattern and counts its literal characters.
-func messagePattern(m string) (*regexp.Regexp, int) {
-	parts := placeholder.Split(m, -1)
-	n := 0
-	for i, p := range parts {
-		n += len(p)
-		parts[i] = regexp.QuoteMeta(p)
+// literals splits a message at its {words} and counts the characters that are left.
+func literals(message string) (parts []string, n int) {
+	for {
+		i := strings.IndexByte(message, '{')
+		j := -1
+		if i >= 0 {
+			j = strings.IndexByte(message[i:], '}')
+		}
+		if j < 2 || strings.Trim(message[i+1:i+j], "abcdefghijklmnopqrstuvwxyz_") != "" {
+			return append(parts, message), n + len(message)
+		}
+		parts = append(parts, message[:i])
+		n += i
+		message = message[i+j+1:]
 	}
-	return regexp.MustCompile(strings.Join(parts, ".*?")), n
+}
+
+// onOneLine reports whether the parts stand on one line of text, in order.
+func onOneLine(text string, parts []string) bool {
+	for line := range strings.Lines(text) {
+		found := true
+		for _, p := range parts {
+			var ok bool
+			if _, line, ok = strings.Cut(line, p); !ok {
+				found = false
+				break
+			}
+		}
+		if found {
+			return true
+		}
+	}
+	return false
 }
 
 // Root drops the findings that are consequences: those whose rule depends, directly or through others, on a rule that
