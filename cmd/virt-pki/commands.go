@@ -17,7 +17,8 @@ import (
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{
 		p.initCommand(), p.issueCommand(), p.checkCommand(), p.verifyCommand(),
-		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.explainCommand(),
+		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.confCommand(), p.explainCommand(),
+		p.completionCommand(), p.manCommand(),
 	}
 }
 
