@@ -22,6 +22,7 @@ type Error struct {
 
 	priority string
 	hints    []string
+	misspelt string
 }
 
 // Text is GnuTLS's own text for the code in the C locale, the end of libvirt's message
@@ -43,7 +44,13 @@ func (e *Error) Error() string {
 }
 
 // Hints gives what would cure it, most likely first.
-func (e *Error) Hints() []string { return e.hints }
+func (e *Error) Hints() []string {
+	// The search for the nearest name takes longer than all the rest, so it is made only when asked for.
+	if near := nearest(e.misspelt); near != "" {
+		return append(e.hints[:len(e.hints):len(e.hints)], "did you mean "+near+"?")
+	}
+	return e.hints
+}
 
 // LibvirtMessage is what libvirt reports: the client at once, the daemon in its log for each connection
 // (virnettlscontext.c, virNetTLSSessionNew).

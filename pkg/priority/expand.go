@@ -48,6 +48,8 @@ type Expansion struct {
 	Level         Level
 	VerifyFlags   uint32
 
+	// Ignored lists, in words, the parts of the string that GnuTLS accepts and does nothing about.
+	Ignored []string
 	// SetError is set when GnuTLS accepts the string and then refuses to use it for a session, so that libvirt fails in
 	// the same way as with a wrong string.
 	SetError *Error
@@ -102,6 +104,7 @@ func expand(given string, o Options) (*Expansion, *Error) {
 	if err != nil {
 		return nil, err
 	}
+	x.Ignored = s.ignored
 	x.Priority, x.Resolved, x.GnuTLS = given, text, s.build.release
 	if x.SetError != nil {
 		x.SetError.priority = given

@@ -33,15 +33,16 @@ const (
 
 // An option is what %NAME does. Names are compared with regard to case, unlike everything else.
 type option struct {
-	since Release
-	apply func(*state)
+	since    Release
+	apply    func(*state)
+	obsolete bool
 }
 
 func profileOption(p Profile, l Level) option {
 	return option{apply: func(s *state) { s.profile, s.level = p, l }}
 }
 
-func noOption(*state) {}
+func nothing(*state) {}
 
 // options are GnuTLS's %options (lib/priority-options.gperf).
 var options = map[string]option{
@@ -86,9 +87,9 @@ var options = map[string]option{
 	"PROFILE_SUITEB128":                profileOption(ProfileSuiteB128, LevelHigh),
 	// GnuTLS really sets SUITEB128 here; the level is checked with its corpus.
 	"PROFILE_SUITEB192":           profileOption(ProfileSuiteB128, LevelHigh),
-	"STATELESS_COMPRESSION":       {apply: noOption},
-	"VERIFY_ALLOW_X509_V1_CA_CRT": {apply: noOption},
-	"NEW_PADDING":                 {apply: noOption},
+	"STATELESS_COMPRESSION":       {obsolete: true, apply: nothing},
+	"VERIFY_ALLOW_X509_V1_CA_CRT": {obsolete: true, apply: nothing},
+	"NEW_PADDING":                 {obsolete: true, apply: nothing},
 	"NO_STATUS_REQUEST":           {since: Release{3, 8, 0}, apply: func(s *state) { s.flags.NoStatusRequest = true }},
 	"NO_SHUFFLE_EXTENSIONS":       {since: Release{3, 8, 1}, apply: func(s *state) { s.flags.NoShuffleExtensions = true }},
 }

@@ -25,8 +25,9 @@ type state struct {
 
 	// cbc is set by a keyword that has block ciphers and by the name of a block cipher, in "-" too, and by nothing else:
 	// only then does a client offer encrypt-then-MAC, whatever suites it offers.
-	cbc    bool
-	filled bool // the lists were begun: a further keyword adds
+	cbc     bool
+	ignored []string
+	filled  bool // the lists were begun: a further keyword adds
 }
 
 // isSpace is isspace of the C locale.
@@ -52,11 +53,12 @@ func (s *state) parse(text string) *Error {
 			return err.at(offset, element)
 		}
 		if !more {
-			break
+			return nil
 		}
 		offset += len(element) + 1
 		text = strings.TrimLeft(rest, " ") // not counted in the offset: GnuTLS does not either
 	}
+	s.ignored = append(s.ignored, "everything after the 128th element")
 	return nil
 }
 
@@ -82,12 +84,13 @@ var signaturesModern = append(append([]uint8{}, signaturesMLDSA...), signaturesN
 
 // A refusal is the reason why an element is refused.
 type refusal struct {
-	reason string
-	hint   string
+	reason   string
+	hint     string
+	misspelt string // a name to which the nearest known one is a hint
 }
 
 func (r *refusal) at(offset int, element string) *Error {
-	e := &Error{Code: InvalidRequest, Offset: offset, Element: element, Reason: r.reason}
+	e := &Error{Code: InvalidRequest, Offset: offset, Element: element, Reason: r.reason, misspelt: r.misspelt}
 	if r.hint != "" {
 		e.hints = []string{r.hint}
 	}
@@ -115,6 +118,9 @@ func (s *state) element(e string) *refusal {
 			return refuse("", "%q is known from GnuTLS %s on, this is %s", e, o.since, s.build.release)
 		}
 		o.apply(s)
+		if o.obsolete {
+			s.ignore(e, "GnuTLS does nothing about it any more")
+		}
 		return nil
 	}
 	k, ok := keywordTable.lookup(e, s.build)
@@ -188,10 +194,12 @@ func (s *state) change(name string, add bool) *refusal {
 	}
 	switch {
 	case equalFold(name, "ARCFOUR-40"), equalFold(name, "RSA-EXPORT"):
-		return nil // names of what is no more
+		s.ignore(name, "it is no more")
+		return nil
 	case hasPrefixFold(name, "VERS-"):
 		return s.changeVersion(name, add)
 	case hasPrefixFold(name, "COMP-"):
+		s.ignore(name, "there is no compression any more")
 		return nil
 	case hasPrefixFold(name, "CURVE-"):
 		return s.changeCurve(name, add)
@@ -207,6 +215,8 @@ func (s *state) change(name string, add bool) *refusal {
 			s.macs.changeAll(add, macsNormal)
 		case hasPrefixFold(name, "MAC-GOST-ALL"):
 			s.macs.changeAll(add, []uint8{mGOST28147TC26ZIMIT})
+		default:
+			s.ignore(name, "MACs have no prefix")
 		}
 		return nil
 	case hasPrefixFold(name, "CIPHER-"):
@@ -215,6 +225,8 @@ func (s *state) change(name string, add bool) *refusal {
 			s.ciphers.changeAll(add, ciphersNormal)
 		case hasPrefixFold(name, "CIPHER-GOST-ALL"):
 			s.ciphers.changeAll(add, []uint8{cGOST28147TC26ZCNT})
+		default:
+			s.ignore(name, "ciphers have no prefix")
 		}
 		return nil
 	case hasPrefixFold(name, "KX-"):
@@ -223,6 +235,8 @@ func (s *state) change(name string, add bool) *refusal {
 			s.kx.changeAll(add, kxNormal)
 		case hasPrefixFold(name, "KX-GOST-ALL"):
 			s.kx.changeAll(add, []uint8{kxVKOGOST12})
+		default:
+			s.ignore(name, "key exchanges have no prefix")
 		}
 		return nil
 	case hasPrefixFold(name, "GOST"):
@@ -234,6 +248,11 @@ func (s *state) change(name string, add bool) *refusal {
 		return nil
 	}
 	return s.unknown(name)
+}
+
+// ignore notes a name that GnuTLS accepts and does nothing about. Few fit into a string, but a long one is cut.
+func (s *state) ignore(name, why string) {
+	s.ignored = append(s.ignored, fmt.Sprintf("%.80s: %s", name, why))
 }
 
 // change adds or removes entries.
@@ -334,6 +353,7 @@ func (s *state) changeCertType(name string, add bool) *refusal {
 	case equalFold(rest, "RAWPK"):
 		ids = []uint8{ctypeRawPK}
 	case client && server && hasPrefixFold(rest, "OPENPGP"):
+		s.ignore(name, "there are no OpenPGP certificates any more")
 		return nil
 	default:
 		return s.unknown(name)

@@ -1,9 +1,6 @@
 package priority
 
-import (
-	"fmt"
-	"strings"
-)
+import "strings"
 
 // unknown explains why a name is refused: a blank too many, a name of another release or build, or a misspelling.
 func (s *state) unknown(name string) *refusal {
@@ -46,10 +43,9 @@ func (s *state) unknown(name string) *refusal {
 			return refuse("take it out", "%s is known only to builds with post-quantum algorithms", t.prefix+e.name)
 		}
 	}
-	if near := nearest(name); near != "" {
-		return refuse(fmt.Sprintf("did you mean %s?", near), "no such name: %q", name)
-	}
-	return refuse("", "no such name: %q", name)
+	r := refuse("", "no such name: %q", name)
+	r.misspelt = name
+	return r
 }
 
 // unknownOption explains why an option is refused.

@@ -1,0 +1,97 @@
+package priority_test
+
+import (
+	"bufio"
+	"compress/gzip"
+	"errors"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/virt-pki/virt-pki/pkg/priority"
+)
+
+var keyWords = map[string]priority.KeyKind{"rsa": priority.KeyRSA, "rsapss": priority.KeyRSAPSS, "p256": priority.KeyECDSAP256,
+	"p384": priority.KeyECDSAP384, "p521": priority.KeyECDSAP521, "ed25519": priority.KeyEd25519, "ed448": priority.KeyEd448}
+
+func expand(t testing.TB, s string, o priority.Options) *priority.Expansion {
+	t.Helper()
+	x, err := priority.Expand(s, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return x
+}
+
+func TestCommonAgreesWithRecordedHandshakes(t *testing.T) {
+	f, err := os.Open("testdata/pairs.tsv.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	agreed, failed := 0, 0
+	for s := bufio.NewScanner(z); s.Scan(); {
+		// key, client, server, and either "-" or version, suite, group, signature.
+		f := strings.Split(s.Text(), "\t")
+		client, server := expand(t, f[1], priority.Options{}), expand(t, f[2], priority.Options{})
+		want := strings.Join(f[3:], " ")
+		a, err := priority.Common(client, server, keyWords[f[0]])
+		got := "-"
+		if err == nil {
+			agreed++
+			got = strings.Join([]string{a.Version, a.Suite.Name, orDash(a.Group), orDash(a.Signature)}, " ")
+		} else {
+			failed++
+		}
+		if got != want {
+			t.Errorf("%s\nclient %s\nserver %s\n got %s (%v)\nwant %s", f[0], f[1], f[2], got, err, want)
+		}
+	}
+	if agreed < 900 || failed < 1500 {
+		t.Errorf("only %d agreements and %d failures are recorded", agreed, failed)
+	}
+}
+
+func orDash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func TestCommonSaysWhatIsMissing(t *testing.T) {
+	for _, c := range []struct {
+		name, client, server string
+		keys                 []priority.KeyKind
+		missing, message     string
+	}{
+		{"no version", "NORMAL:-VERS-ALL:+VERS-TLS1.3", "NORMAL:-VERS-TLS1.3", nil, "version",
+			"no common version: the client has TLS1.3, the server TLS1.2 TLS1.1 TLS1.0"},
+		{"no group", "NORMAL:-GROUP-ALL:+GROUP-X25519", "NORMAL:-GROUP-ALL:+GROUP-SECP384R1", nil, "group",
+			"no common group: the client offers X25519, the server knows SECP384R1"},
+		{"no suite for the key", "NORMAL:-VERS-TLS1.3:-KX-ALL:+ECDHE-ECDSA", "NORMAL", nil, "suite",
+			"no common suite: the two have no cipher suite in common that the server's certificate can serve"},
+		{"no signature for the key", "SECURE192", "NORMAL", []priority.KeyKind{priority.KeyEd25519}, "signature",
+			"no common signature: none of the client's signature algorithms for TLS 1.3 fits the server's key"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := priority.Common(expand(t, c.client, priority.Options{}), expand(t, c.server, priority.Options{}), c.keys...)
+			var m *priority.Mismatch
+			if !errors.As(err, &m) || m.Missing != c.missing || err.Error() != c.message {
+				t.Errorf("got %v, want %s", err, c.message)
+			}
+		})
+	}
+}
+
+func TestCommonSaysWhenTheClientMustTryAgain(t *testing.T) {
+	server := expand(t, "NORMAL:-GROUP-ALL:+GROUP-SECP521R1", priority.Options{})
+	a, err := priority.Common(expand(t, "NORMAL", priority.Options{}), server)
+	if err != nil || a.Group != "SECP521R1" || !a.Retry {
+		t.Errorf("got %+v, %v; want a retry with SECP521R1", a, err)
+	}
+}
