@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"regexp"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -71,15 +72,14 @@ func (p *program) run(ctx context.Context, args []string) int {
 	if filepath.Base(args[0]) == queryDNTool {
 		return p.queryDNDropIn(args)
 	}
-	// With "--" before it urfave/cli takes no notice of the completion flag and would run the command on a TAB.
-	if n := len(args) - 1; n > 0 && args[n] == "--generate-bash-completion" {
-		for _, a := range args[:n] {
-			if a == "--" {
-				return exitClean
-			}
-		}
-	}
 	app := p.app()
+	if words, ok := completionRequest(args); ok {
+		p.complete(app, words)
+		return exitClean
+	}
+	if len(args) > 1 && args[1] == "help" {
+		args = append(append([]string{args[0]}, args[2:]...), "--help")
+	}
 	args, err := permute(app, args)
 	if err == nil {
 		err = app.RunContext(ctx, args)
@@ -150,8 +150,6 @@ func (p *program) app() *cli.App {
 		Writer:                    p.stdout,
 		ErrWriter:                 p.stderr,
 		HideHelpCommand:           true,
-		EnableBashCompletion:      true,
-		Suggest:                   true,
 		DisableSliceFlagSeparator: true, // a DN is full of commas
 		CustomAppHelpTemplate:     appHelp,
 		ExitErrHandler:            func(*cli.Context, error) {}, // the status is run's business
@@ -180,19 +178,42 @@ func prepare(c *cli.Command) {
 	}
 }
 
+// onUsageError words the flag package's complaints the way a user types options.
 func onUsageError(c *cli.Context, err error, _ bool) error {
-	e := usage("%s", strings.TrimPrefix(err.Error(), "flag provided but not defined: "))
-	if strings.HasPrefix(err.Error(), "flag provided but not defined: ") {
-		name := strings.TrimPrefix(err.Error(), "flag provided but not defined: ")
-		e.message = fmt.Sprintf("unknown option %s", dashes(name))
-		if s := suggestFlag(c, name); s != "" {
-			e.hint("did you mean %s?", s)
+	e := usage("%s", err)
+	command := "virt-pki"
+	if c.Command != nil && c.Command.HelpName != "" {
+		command = c.Command.HelpName
+	}
+	if name, ok := strings.CutPrefix(err.Error(), "flag provided but not defined: "); ok {
+		e.message = "unknown option " + dashes(name)
+		if c.Command != nil {
+			if s := nearest(strings.TrimLeft(name, "-"), flagNames(c.Command.Flags)); s != "" {
+				e.hint("did you mean --%s?", s)
+			}
+		}
+	} else if m := badValue.FindStringSubmatch(err.Error()); m != nil {
+		e.message = fmt.Sprintf("%s: %s is not %s", dashes(m[2]), m[1], valueKind(c.Command, m[2]))
+	}
+	return e.hint("%s --help lists the options", command)
+}
+
+// badValue is how the flag package says that a value does not fit; the value is quoted.
+var badValue = regexp.MustCompile(`^invalid (?:boolean )?value (".*") for (?:flag )?-(\S+): `)
+
+// valueKind names what an option wants.
+func valueKind(cmd *cli.Command, name string) string {
+	if cmd != nil {
+		switch findFlag(cmd, name).(type) {
+		case *cli.BoolFlag:
+			return "true or false; the option takes no value"
+		case *cli.IntFlag:
+			return "a number"
+		case *cli.DurationFlag:
+			return "a length of time such as 10s or 2m"
 		}
 	}
-	if c.Command != nil && c.Command.Name != "" && c.Command.Name != "virt-pki" {
-		e.hint("virt-pki %s --help lists the options", c.Command.Name)
-	}
-	return e
+	return "a value for it"
 }
 
 // dashes writes a flag as a user types it: the flag package reports -name for --name.
@@ -204,18 +225,10 @@ func dashes(name string) string {
 	return "--" + name
 }
 
-func suggestFlag(c *cli.Context, name string) string {
-	if c.Command == nil {
-		return ""
-	}
-	s := cli.SuggestFlag(c.Command.Flags, strings.TrimLeft(name, "-"), false)
-	return s
-}
-
 func unknownCommand(app *cli.App, name string) error {
 	e := usage("there is no command %q", name)
-	if s := cli.SuggestCommand(app.Commands, name); s != "" {
-		e.hint("did you mean %s?", strings.TrimPrefix(s, "Did you mean "))
+	if s := nearest(name, append(commandNames(app.Commands), "help")); s != "" {
+		e.hint("did you mean %s?", s)
 	}
 	return e.hint("virt-pki --help lists the commands")
 }

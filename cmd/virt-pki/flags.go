@@ -26,23 +26,23 @@ func quietFlag() cli.Flag {
 }
 
 func failOnFlag() cli.Flag {
-	return &cli.StringFlag{Name: "fail-on", Value: "error", Usage: "exit with 1 for findings of `LEVEL` and above: note, warning, error"}
+	return &cli.StringFlag{Name: "fail-on", Value: "error", Usage: "`LEVEL`: exit with 1 for findings from this one up: note, warning, error"}
 }
 
 func atFlag() cli.Flag {
-	return &cli.StringFlag{Name: "at", Usage: "judge as of `TIME` (2027-01-31, 2027-01-31T12:00:00Z, +90d) instead of now"}
+	return &cli.StringFlag{Name: "at", Usage: "`TIME`: judge as of then (2027-01-31, 2027-01-31T12:00:00Z, +90d)", DefaultText: "now"}
 }
 
 func libvirtFlag() cli.Flag {
-	return &cli.StringFlag{Name: "libvirt", Usage: "the libvirt `VERSION`s that must accept it, comma-separated (9.0,11.3,12.8); default: all known ones"}
+	return &cli.StringFlag{Name: "libvirt", Usage: "`VERSION,...`: the libvirt versions that must accept it (9.0,11.3,12.8)", DefaultText: "all known ones"}
 }
 
 func colorFlag() cli.Flag {
-	return &cli.StringFlag{Name: "color", Value: "auto", Usage: "colour: auto, never or always", DefaultText: "auto"}
+	return &cli.StringFlag{Name: "color", Value: "auto", Usage: "`WHEN`: colours in text: auto, never, always"}
 }
 
 func timeoutFlag() cli.Flag {
-	return &cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "time limit of each stage of a connection"}
+	return &cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "`TIME`: limit of each stage of a connection"}
 }
 
 // failOn reads --fail-on.

@@ -22,10 +22,9 @@ import (
 
 func (p *program) initCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "init",
-		Category:  "make",
-		Usage:     "everything a new cluster needs: a CA, identities, files in their places, proven by TLS",
-		ArgsUsage: " ",
+		Name:     "init",
+		Category: "make",
+		Usage:    "everything a new cluster needs: a CA, identities, files in their places, proven by TLS",
 		Description: `Makes a new directory with an authority and an identity for every server, client and peer
 (a peer is a host that is both, for migration). With --pkipath the directory is flat, for one
 server and one client; with --out it holds one tree per host, to be laid over that host's /.
@@ -40,37 +39,45 @@ EXAMPLES
 EXIT STATUS
    0 made and proven   2 wrong usage   3 could not complete; then nothing was made`,
 		Flags: append(append([]cli.Flag{
-			&cli.StringSliceFlag{Name: "server", Usage: "a server: `NAME[,ADDRESS...]`, all that clients call it; may be repeated"},
-			&cli.StringSliceFlag{Name: "client", Usage: "a client: `NAME`; may be repeated"},
-			&cli.StringSliceFlag{Name: "peer", Usage: "a host that is server and client: `NAME[,ADDRESS...]`; may be repeated"},
-			&cli.StringFlag{Name: "pkipath", Usage: "make the flat directory `DIR`"},
-			&cli.StringFlag{Name: "out", Usage: "make `DIR` with one tree per host"},
-			&cli.StringFlag{Name: "ca-subject", Usage: "the CA's name (`DN`)", Value: "CN=virt-pki CA", DefaultText: "the base and CN=virt-pki CA"},
-			&cli.StringFlag{Name: "ca-key-type", Usage: "the `TYPE` of the CA's key, as --key-type"},
-			&cli.StringFlag{Name: "ca-lifetime", Usage: "how long the CA lasts (`SPAN`: 10y, 3650d)", Value: "10y"},
-			&cli.StringSliceFlag{Name: "permit", Usage: "the CA may only certify `NAME|NET` and below (name constraint); may be repeated"},
-			&cli.StringSliceFlag{Name: "exclude", Usage: "the CA may not certify `NAME|NET`; may be repeated"},
-			&cli.StringFlag{Name: "ca-cert", Usage: "take over the CA in `FILE` instead of making one; needs --ca-key"},
-			&cli.StringFlag{Name: "ca-key", Usage: "its private key, in PEM (`FILE`)"},
-			&cli.StringFlag{Name: "ca-key-passphrase-file", Usage: "the passphrase of --ca-key (`FILE`); default: that of the new key"},
-		}, identityFlags()...), passphraseFlags()...),
+			&cli.StringSliceFlag{Name: "server", Usage: "`NAME[,NAME|ADDRESS...]`: a server, with all that clients call it"},
+			&cli.StringSliceFlag{Name: "client", Usage: "`NAME`: a client"},
+			&cli.StringSliceFlag{Name: "peer", Usage: "`NAME[,NAME|ADDRESS...]`: a host that is server and client, for migration"},
+			&cli.StringFlag{Name: "pkipath", Usage: "`DIR`: make this flat directory, for one server and one client"},
+			&cli.StringFlag{Name: "out", Usage: "`DIR`: make this directory, with one tree per host"},
+			&cli.StringFlag{Name: "ca-subject", Usage: "`DN`: the CA's name", Value: "CN=virt-pki CA", DefaultText: "that of --base and CN=virt-pki CA"},
+			&cli.StringFlag{Name: "ca-key-type", Usage: "`TYPE`: of the CA's key, as in --key-type"},
+			&cli.StringFlag{Name: "ca-lifetime", Usage: "`SPAN`: how long the CA lasts (10y, 3650d)", Value: "10y"},
+			&cli.StringSliceFlag{Name: "permit", Usage: "`NAME|NET`: the CA may certify only what is in it (name constraint)"},
+			&cli.StringSliceFlag{Name: "exclude", Usage: "`NAME|NET`: the CA may certify nothing in it"},
+			&cli.StringFlag{Name: "ca-cert", Usage: "`FILE`: take over this CA (PEM) instead of making one; needs --ca-key"},
+			&cli.StringFlag{Name: "ca-key", Usage: "`FILE`: the private key of --ca-cert, in PEM"},
+			&cli.StringFlag{Name: "ca-key-passphrase-file", Usage: "`FILE`: with the passphrase of --ca-key; without it that of the new key is tried"},
+		}, append(policyFlags(false), identityFlags()...)...), passphraseFlags()...),
 		Action: p.init,
+	}
+}
+
+// policyFlags say for whom the authority's certificates must work. issue has them hidden, to say where that is settled.
+func policyFlags(hidden bool) []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "libvirt", Hidden: hidden, DefaultText: "9.0",
+			Usage: "`VERSION,...`: the oldest libvirt among all peers, or all of theirs"},
+		&cli.BoolFlag{Name: "strict-key-usage", Hidden: hidden,
+			Usage: "no keyEncipherment on EC keys (RFC 8813); libvirt before 11.6 refuses that"},
 	}
 }
 
 // identityFlags are those of init and issue.
 func identityFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "layout", Usage: "`LAYOUT`s of each tree, comma-separated: libvirt, user, qemu, libvirt-vnc, -spice, -chardev, -migrate, -nbd, -backup", DefaultText: "libvirt"},
-		&cli.StringFlag{Name: "base", Usage: "begin every subject with these RDNs (`DN`), before CN=NAME"},
-		&cli.StringFlag{Name: "key-type", Usage: "the `TYPE` of keys: ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa2048, rsa3072, rsa4096, ed25519", DefaultText: "ecdsa-p256"},
-		&cli.StringFlag{Name: "lifetime", Usage: "how long certificates last (`SPAN`: 365d, 2y)", DefaultText: "365d"},
-		&cli.StringFlag{Name: "libvirt", Usage: "the oldest libvirt `VERSION` among all peers (or several, comma-separated); default: 9.0"},
-		&cli.BoolFlag{Name: "strict-key-usage", Usage: "no keyEncipherment on EC keys (RFC 8813); libvirt before 11.6 refuses it"},
-		&cli.StringFlag{Name: "qemu-group", Usage: "the `GROUP` QEMU runs as, which may read its keys (kvm, qemu)"},
+		&cli.StringFlag{Name: "layout", Usage: "`LAYOUT,...`: of each tree: libvirt, user, qemu, libvirt-vnc, -spice, -chardev, -migrate, -nbd, -backup", DefaultText: "libvirt"},
+		&cli.StringFlag{Name: "base", Usage: "`DN`: begins every subject, before CN=NAME"},
+		&cli.StringFlag{Name: "key-type", Usage: "`TYPE`: of keys: ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa2048, rsa3072, rsa4096, ed25519", DefaultText: "ecdsa-p256"},
+		&cli.StringFlag{Name: "lifetime", Usage: "`SPAN`: how long certificates last (90d, 2y)", DefaultText: "365d"},
+		&cli.StringFlag{Name: "qemu-group", Usage: "`GROUP`: that QEMU runs as, and that may read its keys (kvm, qemu)"},
 		&cli.BoolFlag{Name: "private-client-key", Usage: "system client keys with mode 0600: only root connects, and virt-pki-validate complains"},
-		&cli.StringFlag{Name: "home", Usage: "the home `DIR` for the layout user", DefaultText: "/home/NAME"},
-		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "check everything, show what would be made, make nothing"},
+		&cli.StringFlag{Name: "home", Usage: "`DIR`: the home directory for the layout user", DefaultText: "/home/NAME"},
+		&cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "check everything and show what would be made; make nothing"},
 		jsonFlag(), quietFlag(),
 	}
 }

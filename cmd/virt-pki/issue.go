@@ -26,12 +26,12 @@ EXAMPLES
 EXIT STATUS
    0 issued   2 wrong usage   3 could not complete; then nothing was published`,
 			Flags: append(append([]cli.Flag{
-				&cli.StringFlag{Name: "authority", Usage: "the authority's `DIR`"},
-				&cli.StringFlag{Name: "pkipath", Usage: "write into the flat directory `DIR`"},
-				&cli.StringFlag{Name: "out", Usage: "write a tree NAME into `DIR`"},
-				&cli.StringFlag{Name: "subject", Usage: "the whole subject (`DN`) instead of --base and CN=NAME"},
-				&cli.StringFlag{Name: "csr", Usage: "certify the request in `FILE`; its key stays where it is"},
-			}, identityFlags()...), passphraseFlags()...),
+				&cli.StringFlag{Name: "authority", Usage: "`DIR`: the authority's directory"},
+				&cli.StringFlag{Name: "pkipath", Usage: "`DIR`: write into this flat directory"},
+				&cli.StringFlag{Name: "out", Usage: "`DIR`: write a tree NAME into this directory"},
+				&cli.StringFlag{Name: "subject", Usage: "`DN`: the whole subject, instead of --base and CN=NAME"},
+				&cli.StringFlag{Name: "csr", Usage: "`FILE`: certify this request; its key stays where it is"},
+			}, append(policyFlags(true), identityFlags()...)...), passphraseFlags()...),
 			Action: func(c *cli.Context) error { return p.issue(c, role) },
 		}
 	}

@@ -18,10 +18,9 @@ const newerGnuTLS = dn.GnuTLS384
 
 func (p *program) matchDNCommand() *cli.Command {
 	return &cli.Command{
-		Name:      "match-dn",
-		Category:  "look",
-		Usage:     "would tls_allowed_dn_list let this name in, and which pattern, or why not",
-		ArgsUsage: " ",
+		Name:     "match-dn",
+		Category: "look",
+		Usage:    "would tls_allowed_dn_list let this name in, and which pattern, or why not",
 		Description: `Compares a name (as query-dn prints it) or a certificate's name with patterns as
 libvirtd does: GLib's rules, "*" and "?" only. The answer of fnmatch(3), which libvirt
 before 7.0 used, stands beside it.
@@ -33,9 +32,9 @@ EXAMPLES
 EXIT STATUS
    0 let in   1 kept out   2 wrong usage   3 could not complete`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "dn", Usage: "the name, or the certificate file (`DN|CERT`)"},
-			&cli.StringSliceFlag{Name: "pattern", Usage: "an entry of the list (`PATTERN`); may be repeated"},
-			&cli.StringFlag{Name: "conf", Usage: "take tls_allowed_dn_list from `FILE` (libvirtd.conf, virtproxyd.conf)"},
+			&cli.StringFlag{Name: "dn", Usage: "`DN|CERT`: the name, or a certificate file"},
+			&cli.StringSliceFlag{Name: "pattern", Usage: "`PATTERN`: an entry of the list"},
+			&cli.StringFlag{Name: "conf", Usage: "`FILE`: take tls_allowed_dn_list from it (libvirtd.conf, virtproxyd.conf)"},
 			jsonFlag(), quietFlag(),
 		},
 		Action: p.matchDN,

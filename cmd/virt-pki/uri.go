@@ -82,7 +82,7 @@ func (p *program) uri(c *cli.Context) error {
 
 // oneLibvirtFlag is --libvirt for commands that judge as one version.
 func oneLibvirtFlag() cli.Flag {
-	return &cli.StringFlag{Name: "libvirt", Usage: "judge as libvirt `VERSION` (9.0, 11.3, 12.8); default: the oldest known"}
+	return &cli.StringFlag{Name: "libvirt", Usage: "`VERSION`: judge as this libvirt (9.0, 11.3, 12.8)", DefaultText: "the oldest known"}
 }
 
 // oneVersion reads it.

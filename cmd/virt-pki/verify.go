@@ -39,8 +39,8 @@ EXIT STATUS
    3 could not complete`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: a read-only connection"},
-			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read URIs from `FILE`, one a line"},
-			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 4, Usage: "how many URIs at a time (`N`)"},
+			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "`FILE`: read URIs from it, one a line; - is standard input"},
+			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 4, Usage: "`N`: how many URIs at a time"},
 			atFlag(), oneLibvirtFlag(), timeoutFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
 		},
 		Action: p.verify,
