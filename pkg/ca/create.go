@@ -6,6 +6,7 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -57,7 +59,7 @@ func Create(ctx context.Context, dir string, s Spec) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := newStage(dir, s.Step)
+	st, err := newStage(ctx, dir, s.Step)
 	if err != nil {
 		return nil, fmt.Errorf("creating the authority: %w", err)
 	}
@@ -190,8 +192,8 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, key c
 	fail := func(err error) (*Authority, error) {
 		return nil, fmt.Errorf("creating the authority in %q: %w", dir, err)
 	}
-	if err := st.mkdir(keyDirectory); err != nil {
-		return fail(err)
+	if _, err := st.Mkdir(keyDirectory, 0o700, nil); err != nil {
+		return fail(st.failed(keyDirectory, err))
 	}
 	for _, f := range []struct {
 		name    string
@@ -202,9 +204,13 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, key c
 			return fail(err)
 		}
 	}
-	st.do("create " + inventoryFile)
+	_ = st.parent.Hook(durable.Step{Op: "create", Path: inventoryFile})
 	inv, err := inventory.Create(ctx, filepath.Join(st.path, inventoryFile))
 	if err != nil {
+		var store *inventory.StoreError
+		if errors.As(err, &store) {
+			return fail(st.failed(inventoryFile, store.Err))
+		}
 		return fail(err)
 	}
 	if err := inv.Close(); err != nil {

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -8,6 +9,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 )
 
 // The files of an authority.
@@ -42,23 +45,17 @@ func (e *PathError) Hints() []string { return oneHint(e.hint) }
 // ErrExists says that there is something already where an authority was to be made.
 var ErrExists = errors.New("the directory is not empty")
 
-// A stage is a directory being filled beside its final place. Its life:
-//
-//	mkdir .NAME.new, flock    one process at a time; what a killed one left is removed
-//	open O_EXCL, write, fsync for each file
-//	fsync each directory
-//	rename .NAME.new NAME     the only step that anybody sees; it fails on a directory that is not empty
-//	fsync the parent
-//
-// A process that is killed before the rename leaves nothing in the final place.
+// A stage is an authority being made beside its final place (package durable): it appears there whole or not at all.
 type stage struct {
-	final, path string
-	lock        *os.File
-	step        func(string) // called before each step, for tests; may be nil
+	*durable.Staging
+	dir    string // as the caller called it
+	path   string // where the stage is, for what needs a path
+	parent *durable.Dir
+	lock   *durable.Held
 }
 
-// newStage begins.
-func newStage(dir string, step func(string)) (*stage, error) {
+// newStage begins. What an earlier process that was killed left behind is removed. step is called before each step.
+func newStage(ctx context.Context, dir string, step func(string)) (*stage, error) {
 	final, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -70,138 +67,83 @@ func newStage(dir string, step func(string)) (*stage, error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, &PathError{dir, "no directory can be made here: " + reason(err), err, ""}
 	}
-	parent := filepath.Dir(final)
-	if err := os.MkdirAll(parent, 0o755); err != nil {
-		return nil, &PathError{parent, "no directory can be made here: " + reason(err), err, ""}
+	above := filepath.Dir(final)
+	s := &stage{dir: dir}
+	fail := func(err error) (*stage, error) {
+		s.close()
+		return nil, &PathError{dir, "no directory can be made here: " + reason(err), err, ""}
 	}
-	s := &stage{final: final, path: filepath.Join(parent, "."+filepath.Base(final)+".new"), step: step}
-	for range 10 { // another process may finish while we look
-		s.do("mkdir")
-		if err := os.Mkdir(s.path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, &PathError{parent, "no directory can be made here: " + reason(err), err, ""}
-		}
-		lock, err := os.OpenFile(s.path, os.O_RDONLY|syscall.O_DIRECTORY|syscall.O_NOFOLLOW, 0)
-		if errors.Is(err, fs.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return nil, &PathError{s.path, "it is in the way: " + reason(err), err, "remove it"}
-		}
-		if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-			lock.Close()
-			return nil, &PathError{dir, "another process is making an authority here", err, "wait for it"}
-		}
-		// The directory may have been renamed to its final place before we had the lock.
-		mine, err := lock.Stat()
-		there, err2 := os.Lstat(s.path)
-		if err == nil && err2 == nil && os.SameFile(mine, there) {
-			s.lock = lock
-			return s, s.clear()
-		}
-		lock.Close()
+	if err := os.MkdirAll(above, 0o755); err != nil {
+		return fail(err)
 	}
-	return nil, &PathError{dir, "other processes are making authorities here", nil, "wait for them"}
+	if s.parent, err = durable.Open(above); err != nil {
+		return fail(err)
+	}
+	s.parent.Hook = func(d durable.Step) error {
+		if step != nil {
+			step(d.Op + " " + d.Path)
+		}
+		return nil
+	}
+	if s.lock, err = durable.LockDir(ctx, above); errors.Is(err, durable.ErrLocked) {
+		s.close()
+		return nil, &PathError{dir, "another process is making an authority here", err, "wait for it"}
+	} else if err != nil {
+		return fail(err)
+	}
+	if err := s.parent.RemoveStages(filepath.Base(final)); err != nil {
+		return fail(err)
+	}
+	if s.Staging, err = s.parent.Stage(filepath.Base(final)); err != nil {
+		return fail(err)
+	}
+	s.path = s.Root().Name()
+	return s, nil
 }
 
-// clear removes what a killed process left.
-func (s *stage) clear() error {
-	entries, err := os.ReadDir(s.path)
-	for _, e := range entries {
-		err = errors.Join(err, os.RemoveAll(filepath.Join(s.path, e.Name())))
-	}
-	return err
-}
-
-// do calls the hook.
-func (s *stage) do(what string) {
-	if s.step != nil {
-		s.step(what)
-	}
-}
-
-// mkdir makes a directory of mode 0700.
-func (s *stage) mkdir(name string) error {
-	s.do("mkdir " + name)
-	return os.Mkdir(filepath.Join(s.path, name), 0o700)
-}
-
-// write makes a file that has its mode before it has content, and is on the disk when write returns.
+// write makes a file of the authority.
 func (s *stage) write(name string, content []byte, mode fs.FileMode) error {
-	if err := s.writeFile(name, content, mode); err != nil {
-		hint := ""
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			hint = "make room: df -h " + filepath.Dir(s.final)
-		}
-		return &PathError{filepath.Join(s.final, name), "cannot be written: " + reason(err), err, hint}
-	}
-	return nil
+	return s.failed(name, s.Write(durable.File{Name: name, Data: content, Mode: mode}))
 }
 
-// writeFile is write with the error as the operating system gives it.
-func (s *stage) writeFile(name string, content []byte, mode fs.FileMode) error {
-	s.do("create " + name)
-	path := filepath.Join(s.path, name)
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL|syscall.O_NOFOLLOW, mode&0o600)
-	if err != nil {
-		return err
+// failed says which file could not be written, by its final name, and keeps what the cause knows of the cure.
+func (s *stage) failed(name string, err error) error {
+	if err == nil {
+		return nil
 	}
-	defer f.Close()
-	s.do("write " + name)
-	if err := f.Chmod(mode); err != nil {
-		return err
+	hint := ""
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		hint = "make room: df -h " + filepath.Dir(s.dir)
 	}
-	if _, err := f.Write(content); err != nil {
-		return err
-	}
-	s.do("sync " + name)
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	return f.Close()
+	return &PathError{filepath.Join(s.dir, name), "cannot be written: " + reason(err), err, hint}
 }
 
-// publish renames the directory to its final place.
+// publish puts the authority in its place.
 func (s *stage) publish() error {
-	for _, d := range []string{filepath.Join(s.path, keyDirectory), s.path} {
-		s.do("sync " + filepath.Base(d))
-		if err := syncDir(d); err != nil {
-			return err
-		}
+	err := s.Publish(0o700, nil)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, fs.ErrExist):
+		return &PathError{s.dir, "the directory is not empty", ErrExists, ""}
+	case errors.Is(err, syscall.EBUSY):
+		return &PathError{s.dir, "the directory cannot be put in its place: " + reason(err), err,
+			"it is a mount point; choose a directory below it"}
 	}
-	s.do("rename")
-	// rename(2) replaces an empty directory and refuses another one; os.Rename refuses both.
-	if err := syscall.Rename(s.path, s.final); err != nil {
-		if errors.Is(err, syscall.ENOTEMPTY) || errors.Is(err, syscall.EEXIST) {
-			return &PathError{s.final, "the directory is not empty", ErrExists, ""}
-		}
-		hint := ""
-		if errors.Is(err, syscall.EBUSY) {
-			hint = "it is a mount point; choose a directory below it"
-		}
-		return &PathError{s.final, "the directory cannot be put in its place: " + err.Error(), err, hint}
-	}
-	s.do("sync parent")
-	return syncDir(filepath.Dir(s.final))
+	return &PathError{s.dir, "the directory cannot be put in its place: " + reason(err), err, ""}
 }
 
 // close ends the stage; what was not published is removed.
 func (s *stage) close() {
-	if there, err := os.Lstat(s.path); err == nil {
-		if mine, err := s.lock.Stat(); err == nil && os.SameFile(mine, there) {
-			os.RemoveAll(s.path)
-		}
+	if s.Staging != nil {
+		s.Discard()
 	}
-	s.lock.Close()
-}
-
-// syncDir makes a directory's entries durable.
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
+	if s.lock != nil {
+		_ = s.lock.Release()
 	}
-	defer d.Close()
-	return d.Sync()
+	if s.parent != nil {
+		s.parent.Close()
+	}
 }
 
 // readFile reads a file of an authority, or one to be taken over: a regular one of modest size.

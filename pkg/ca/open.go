@@ -125,7 +125,7 @@ func Adopt(ctx context.Context, dir string, ad Adoption) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := newStage(dir, ad.Step)
+	st, err := newStage(ctx, dir, ad.Step)
 	if err != nil {
 		return nil, fmt.Errorf("creating the authority: %w", err)
 	}

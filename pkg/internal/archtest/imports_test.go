@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
 	"pkg/verify": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/dnmatch", "pkg/dn",
 		"pkg/internal/signature", "pkg/internal/der"},
-	"pkg/ca": {"pkg/certs", "pkg/verify", "pkg/inventory",
+	"pkg/ca": {"pkg/certs", "pkg/verify", "pkg/inventory", "pkg/internal/durable",
 		// What certs takes and gives: names.
 		"pkg/dn"},
 	"pkg/handshake": {"pkg/certs", "pkg/priority", "pkg/dnmatch", "pkg/verify",

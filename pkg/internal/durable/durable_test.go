@@ -400,6 +400,30 @@ func TestStagePublishesAWholeTree(t *testing.T) {
 	if names(t, dir) != "empty tree" {
 		t.Errorf("after Discard there is %s", names(t, dir))
 	}
+	if s, err = d.Stage("empty"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Write(File{Name: "key", Data: []byte("k"), Mode: 0o600}); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Publish(0o700, nil); err != nil {
+		t.Errorf("over an empty directory: %v", err)
+	}
+	if got := names(t, filepath.Join(dir, "empty")); got != "key" {
+		t.Errorf("the empty directory now holds %q", got)
+	}
+	if s, err = d.Stage("later"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(dir, "later/full"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Publish(0o700, nil); !errors.Is(err, fs.ErrExist) {
+		t.Errorf("over a directory that was filled meanwhile: %v", err)
+	}
+	if got := names(t, dir); got != "empty later tree" {
+		t.Errorf("after a publication that failed there is %q", got)
+	}
 }
 
 func TestMkdir(t *testing.T) {

@@ -3,6 +3,8 @@ package durable
 import (
 	"io/fs"
 	"path"
+
+	"golang.org/x/sys/unix"
 )
 
 // A Staging is a tree that is written beside its place and then put there at once:
@@ -79,12 +81,24 @@ func (s *Staging) Publish(mode fs.FileMode, owner *Owner) error {
 	if err := d.step("syncfs", s.target, func() error { return syncTree(s.root) }); err != nil {
 		return err
 	}
-	if err := d.step("rename", s.target, func() error { return d.root.Rename(s.hidden, s.target) }); err != nil {
+	if err := d.step("rename", s.target, func() error { return s.rename() }); err != nil {
 		return err
 	}
 	s.done = true
 	s.root.Close()
 	return d.SyncDir(path.Dir(s.target))
+}
+
+// rename puts the tree in its place. os.Root.Rename, like os.Rename, refuses an empty directory that is there; rename(2)
+// takes its place and refuses any other.
+func (s *Staging) rename() error {
+	dir, err := s.parent.root.Open(path.Dir(s.target))
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	fd := int(dir.Fd())
+	return unix.Renameat(fd, path.Base(s.hidden), fd, path.Base(s.target))
 }
 
 // Discard removes the tree, if it has not been published.
