@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
+	"strings"
+	"syscall"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
@@ -31,18 +34,22 @@ func (o Options) progress(stage string, total int) func(int) {
 	return func(done int) { o.Progress(stage, done, total) }
 }
 
+func (o Options) step(what string) {
+	if o.Step != nil {
+		o.Step(what)
+	}
+}
+
 // hook is what package durable calls.
 func (o Options) hook(s durable.Step) error {
-	if o.Step != nil {
-		o.Step(s.Op + " " + s.Path)
-	}
+	o.step(s.Op + " " + s.Path)
 	return nil
 }
 
 // A Made is what was made.
 type Made struct {
 	Identities []Identity
-	// Closed are the keys that QEMU cannot read yet, see layout.Written.
+	// Closed are the keys that QEMU cannot read yet (see layout.Written), as they are called in the Spec's Dir.
 	Closed []string
 	Proof  Proof
 }
@@ -83,7 +90,7 @@ func (e *ExistsError) Hints() []string {
 
 // Make makes a new cluster: its directory with the authority and everything planned, proven by handshakes, appears whole
 // or not at all. What an earlier Make that was killed left behind is removed.
-func (p *Plan) Make(ctx context.Context, found Found, o Options) (Made, error) {
+func (p *Plan) Make(ctx context.Context, found Found, o Options) (_ Made, err error) {
 	dir, err := filepath.Abs(p.spec.Dir)
 	if err != nil {
 		return Made{}, err
@@ -91,11 +98,16 @@ func (p *Plan) Make(ctx context.Context, found Found, o Options) (Made, error) {
 	if err := p.spec.free(dir); err != nil {
 		return Made{}, err
 	}
-	parent, err := openParent(filepath.Dir(dir), o)
+	parent, undo, err := openDir(filepath.Dir(dir), 0o755, o)
 	if err != nil {
-		return Made{}, err
+		return Made{}, fmt.Errorf("making %q: %w", p.spec.Dir, err)
 	}
-	defer parent.Close()
+	defer func() {
+		parent.Close()
+		if err != nil {
+			undo()
+		}
+	}()
 	// Two at once would remove each other's stages.
 	lock, err := durable.LockDir(ctx, filepath.Dir(dir))
 	if err != nil {
@@ -113,24 +125,9 @@ func (p *Plan) Make(ctx context.Context, found Found, o Options) (Made, error) {
 		return Made{}, fmt.Errorf("making %q: %w", p.spec.Dir, err)
 	}
 	defer stage.Discard()
-
-	authority, err := found(ctx, filepath.Join(stage.Root().Name(), AuthorityName))
+	made, err := p.fill(ctx, stage, found, o)
 	if err != nil {
-		return Made{}, err
-	}
-	defer authority.Close()
-	made, keys, err := p.issue(ctx, authority, o, func(m Member, files []layout.File) (layout.Written, error) {
-		return p.writeTree(stage.Dir, m, files, o)
-	}, stage.Root().FS())
-	if err != nil {
-		return Made{}, err
-	}
-	// The inventory lies in the stage: that they are published comes true with the rename.
-	if err := authority.Inventory().MarkPublished(ctx, keys...); err != nil {
-		return Made{}, err
-	}
-	if err := authority.Close(); err != nil {
-		return Made{}, err
+		return Made{}, inPlace(err, stage.Root().Name(), dir)
 	}
 	if err := stage.Publish(0o700, nil); err != nil {
 		return Made{}, fmt.Errorf("making %q: %w", p.spec.Dir, err)
@@ -138,80 +135,119 @@ func (p *Plan) Make(ctx context.Context, found Found, o Options) (Made, error) {
 	return made, nil
 }
 
-// issue issues everything, has it written member by member, and proves what was written below fsys. When anything fails the
-// certificates are noted in the inventory as given up.
-func (p *Plan) issue(ctx context.Context, authority *ca.Authority, o Options,
-	write func(Member, []layout.File) (layout.Written, error), fsys fs.FS) (Made, []inventory.Key, error) {
-	prepared := p.prepared
-	if authority != p.authority { // the plan was made with a double
-		var err error
-		if prepared, err = p.spec.prepare(authority, p.wants); err != nil {
-			return Made{}, nil, err
-		}
-	}
-	issued, err := authority.IssueAll(ctx, prepared, o.progress("issuing", len(prepared)))
+// fill makes everything in the stage.
+func (p *Plan) fill(ctx context.Context, stage *durable.Staging, found Found, o Options) (Made, error) {
+	authority, err := found(ctx, filepath.Join(stage.Root().Name(), AuthorityName))
 	if err != nil {
-		return Made{}, nil, err
+		return Made{}, err
 	}
-	keys := make([]inventory.Key, len(issued))
-	var made Made
-	for i, planned := range p.Identities() {
-		keys[i] = issued[i].Entry.Key
-		planned.NotAfter = issued[i].Entry.NotAfter
-		made.Identities = append(made.Identities, Identity{planned, issued[i].Entry.Serial})
+	defer authority.Close()
+	// The plan was made with a double.
+	q := *p
+	q.authority = authority
+	if q.prepared, err = p.spec.prepare(authority, p.wants); err != nil {
+		return Made{}, err
 	}
-	if err := p.writeAndProve(ctx, authority, o, issued, write, fsys, &made); err != nil {
-		return Made{}, nil, errors.Join(err, authority.Inventory().Abandon(context.WithoutCancel(ctx), keys...))
+	b, err := q.issue(ctx, o)
+	if err != nil {
+		return Made{}, err
 	}
-	return made, keys, nil
+	if err := q.write(ctx, b, o, func(m Member) (*durable.Dir, string, error) {
+		if p.spec.flat() {
+			return stage.Dir, "", nil
+		}
+		// The tree's own mode is that of /, over which it is to be laid.
+		_, err := stage.Mkdir(m.Name, 0o755, nil)
+		return stage.Dir, m.Name, err
+	}); err != nil {
+		return Made{}, err
+	}
+	if err := q.proven(ctx, b, stage.Root().FS(), o); err != nil {
+		return Made{}, err
+	}
+	// The inventory lies in the stage: that they are published comes true with the rename.
+	o.step("mark as published")
+	if err := authority.Inventory().MarkPublished(ctx, b.keys()...); err != nil {
+		return Made{}, err
+	}
+	return b.made, authority.Close()
 }
 
-func (p *Plan) writeAndProve(ctx context.Context, authority *ca.Authority, o Options, issued []ca.Issued,
-	write func(Member, []layout.File) (layout.Written, error), fsys fs.FS, made *Made) error {
+// A batch is what was issued in one go.
+type batch struct {
+	issued []ca.Issued
+	made   Made
+}
+
+// keys names the certificates in the inventory.
+func (b *batch) keys() []inventory.Key {
+	out := make([]inventory.Key, len(b.issued))
+	for i := range b.issued {
+		out[i] = b.issued[i].Entry.Key
+	}
+	return out
+}
+
+// issue has the authority sign and record everything.
+func (p *Plan) issue(ctx context.Context, o Options) (*batch, error) {
+	o.step("issue")
+	issued, err := p.authority.IssueAll(ctx, p.prepared, o.progress("issuing", len(p.prepared)))
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{issued: issued}
+	for i, planned := range p.Identities() {
+		planned.NotAfter = issued[i].Entry.NotAfter
+		b.made.Identities = append(b.made.Identities, Identity{planned, issued[i].Entry.Serial})
+	}
+	return b, nil
+}
+
+// write puts each member's files where into says: below a name in a directory.
+func (p *Plan) write(ctx context.Context, b *batch, o Options, into func(Member) (*durable.Dir, string, error)) error {
 	members := p.members()
 	wrote := o.progress("writing", len(members))
 	for n, indices := range members {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		files, err := p.files(indices, issued, authority.BundlePEM())
+		m := p.member(indices)
+		files, err := p.files(indices, b.issued, p.authority.BundlePEM())
 		if err != nil {
 			return err
 		}
-		written, err := write(p.wants[indices[0]].member, files)
+		d, below, err := into(m)
 		if err != nil {
-			return fmt.Errorf("making %q: %w", p.spec.tree(p.wants[indices[0]].member), err)
+			return fmt.Errorf("making %q: %w", p.spec.tree(m), err)
 		}
-		made.Closed = append(made.Closed, written.Closed...)
+		for i := range files {
+			files[i].Path = path.Join("/", below, files[i].Path)
+		}
+		written, err := layout.Write(d, files, o.WriteOptions)
+		if err != nil {
+			return fmt.Errorf("making %q: %w", p.spec.tree(m), err)
+		}
+		for _, name := range written.Closed {
+			name = strings.TrimPrefix(name, "/"+below)
+			b.made.Closed = append(b.made.Closed, filepath.Join(p.spec.tree(m), name))
+		}
 		if wrote != nil {
 			wrote(n + 1)
 		}
 	}
-	var err error
-	if made.Proof, err = p.prove(ctx, fsys, authority.Policy().Libvirt, o); err != nil {
-		return err
-	}
-	if len(made.Proof.Failures) > 0 {
-		return &ProofError{made.Proof}
-	}
 	return nil
 }
 
-// writeTree puts a member's files into its tree below d, or into the flat directory d.
-func (p *Plan) writeTree(d *durable.Dir, m Member, files []layout.File, o Options) (layout.Written, error) {
-	if p.spec.flat() {
-		return layout.Write(d, files, o.WriteOptions)
+// proven proves what was written below fsys.
+func (p *Plan) proven(ctx context.Context, b *batch, fsys fs.FS, o Options) (err error) {
+	o.step("prove")
+	if b.made.Proof, err = p.prove(ctx, fsys, p.authority.Policy().Libvirt, o); err != nil {
+		return err
 	}
-	// The tree's own mode is that of /, over which it is to be laid.
-	if _, err := d.Mkdir(m.Name, 0o755, nil); err != nil {
-		return layout.Written{}, err
+	if len(b.made.Proof.Failures) > 0 {
+		return &ProofError{b.made.Proof}
 	}
-	below := make([]layout.File, len(files))
-	for i, f := range files {
-		f.Path = "/" + m.Name + f.Path
-		below[i] = f
-	}
-	return layout.Write(d, below, o.WriteOptions)
+	return nil
 }
 
 // free reports what is in the way of a new cluster at dir.
@@ -221,7 +257,7 @@ func (s Spec) free(dir string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return err
+		return fmt.Errorf("making %q: %w", s.Dir, &durable.Error{Op: "open", Path: dir, Err: reason(err)})
 	case info.Mode()&fs.ModeSymlink != 0:
 		return &ExistsError{Path: s.Dir, Err: durable.ErrSymlink}
 	case !info.IsDir():
@@ -229,7 +265,7 @@ func (s Spec) free(dir string) error {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return err
+		return fmt.Errorf("making %q: %w", s.Dir, &durable.Error{Op: "open", Path: dir, Err: reason(err)})
 	}
 	if len(entries) == 0 {
 		return nil
@@ -238,28 +274,76 @@ func (s Spec) free(dir string) error {
 	return &ExistsError{Path: s.Dir, Err: ErrNotEmpty, Authority: err == nil}
 }
 
-// openParent opens the directory above, and makes it where only its last components are missing.
-func openParent(path string, o Options) (*durable.Dir, error) {
-	d, err := durable.Open(path)
-	if errors.Is(err, fs.ErrNotExist) && filepath.Dir(path) != path {
-		above, err := openParent(filepath.Dir(path), o)
-		if err != nil {
-			return nil, err
-		}
-		defer above.Close()
-		if _, err := above.Mkdir(filepath.Base(path), 0o755, nil); err != nil {
-			return nil, err
-		}
-		d, err = durable.Open(path)
-		if err != nil {
-			return nil, err
-		}
+// reason gives an error of the operating system without the path, which the message has already.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+// openDir opens a directory. Where it and others above it are missing they are made, the last one with the given mode;
+// undo removes those that are empty.
+func openDir(name string, mode fs.FileMode, o Options) (d *durable.Dir, undo func(), err error) {
+	d, err = durable.Open(name)
+	if err == nil {
 		d.Hook = o.hook
-		return d, nil
+		return d, func() {}, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(name) == name {
+		return nil, nil, err
+	}
+	above, undoAbove, err := openDir(filepath.Dir(name), 0o755, o)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer above.Close()
+	made, err := above.Mkdir(filepath.Base(name), mode, nil)
+	undo = func() {
+		if made {
+			os.Remove(name) // fails when somebody has put something into it
+		}
+		undoAbove()
+	}
+	if err == nil {
+		d, err = durable.Open(name)
 	}
 	if err != nil {
-		return nil, err
+		undo()
+		return nil, nil, err
 	}
 	d.Hook = o.hook
-	return d, nil
+	return d, undo, nil
+}
+
+// inPlace gives an error about files in a stage, which is gone when the error is read, with the names the files would have
+// had. Nothing is left of the stage in messages and hints.
+func inPlace(err error, stage, place string) error {
+	if err == nil || !strings.Contains(err.Error(), stage) {
+		return err
+	}
+	return &placedError{err, stage, place}
+}
+
+// A placedError does not unwrap, but is and can be taken as what its cause is.
+type placedError struct {
+	err          error
+	stage, place string
+}
+
+func (e *placedError) Error() string        { return strings.ReplaceAll(e.err.Error(), e.stage, e.place) }
+func (e *placedError) Is(target error) bool { return errors.Is(e.err, target) }
+func (e *placedError) As(target any) bool   { return errors.As(e.err, target) }
+func (e *placedError) Hints() (out []string) {
+	if errors.Is(e.err, syscall.ENOSPC) || errors.Is(e.err, syscall.EDQUOT) {
+		return (&durable.Error{Path: e.place, Err: syscall.ENOSPC}).Hints()
+	}
+	var h interface{ Hints() []string }
+	if errors.As(e.err, &h) {
+		for _, text := range h.Hints() {
+			out = append(out, strings.ReplaceAll(text, e.stage, e.place))
+		}
+	}
+	return out
 }

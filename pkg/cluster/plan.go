@@ -126,6 +126,16 @@ func (s Spec) tree(m Member) string {
 	return filepath.Join(s.Dir, m.Name)
 }
 
+// only is the plan for some of its identities, by their indices.
+func (p *Plan) only(indices []int) *Plan {
+	q := *p
+	q.wants, q.prepared = nil, nil
+	for _, i := range indices {
+		q.wants, q.prepared = append(q.wants, p.wants[i]), append(q.prepared, p.prepared[i])
+	}
+	return &q
+}
+
 // members groups the indices of the plan's identities by member, in order.
 func (p *Plan) members() [][]int {
 	var out [][]int
@@ -141,6 +151,9 @@ func (p *Plan) members() [][]int {
 	}
 	return out
 }
+
+// member gives the member that a group of members is about.
+func (p *Plan) member(indices []int) Member { return p.wants[indices[0]].member }
 
 // files gives what a member's tree holds, given its issued identities.
 func (p *Plan) files(indices []int, issued []ca.Issued, bundle []byte) ([]layout.File, error) {
@@ -167,7 +180,7 @@ func (p *Plan) files(indices []int, issued []ca.Issued, bundle []byte) ([]layout
 		}
 	}
 	for _, k := range kinds {
-		out = append(out, p.spec.place(p.wants[indices[0]].member, k).Fill(*contents[k])...)
+		out = append(out, p.spec.place(p.member(indices), k).Fill(*contents[k])...)
 	}
 	return out, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io/fs"
-	"path"
 	"runtime"
 	"sort"
 	"strings"
@@ -32,15 +31,17 @@ type Proof struct {
 	Versions          []string
 	// Failures are the pairs that did not come together, in order.
 	Failures []Failure
-	Duration time.Duration
 }
 
-// A Failure is a pair that did not come together, or an end that could not even begin.
+// A Failure is a pair that did not come together, or an end that could not even begin: then only that one is named.
 type Failure struct {
-	Server, Client, Host string
-	Version              string
-	Outcome              finding.Outcome
-	Message              string
+	Server, Client string
+	// Host is what the client called the server.
+	Host string
+	// Version is the libvirt whose rules were broken; empty for a name, which all compare alike.
+	Version string
+	Outcome finding.Outcome
+	Message string
 }
 
 // A ProofError says that what was issued does not work. Nothing of it was published.
@@ -48,13 +49,30 @@ type ProofError struct{ Proof Proof }
 
 // Error names the first failure.
 func (e *ProofError) Error() string {
-	f := e.Proof.Failures[0]
-	s := fmt.Sprintf("the certificates issued do not work: server %q, client %q under libvirt %s: %s: %s",
-		f.Server, f.Client, f.Version, f.Outcome, f.Message)
+	s := "the certificates issued do not work: " + e.Proof.Failures[0].String()
 	if n := len(e.Proof.Failures); n > 1 {
 		s += fmt.Sprintf(" (and %d more)", n-1)
 	}
 	return s
+}
+
+// String says who failed, under which libvirt, and why.
+func (f Failure) String() string {
+	var who []string
+	if f.Server != "" {
+		who = append(who, fmt.Sprintf("server %q", f.Server))
+	}
+	if f.Client != "" {
+		who = append(who, fmt.Sprintf("client %q", f.Client))
+	}
+	s := strings.Join(who, ", ")
+	if f.Host != "" && f.Host != f.Server {
+		s += fmt.Sprintf(" as %q", f.Host)
+	}
+	if f.Version != "" {
+		s += " under libvirt " + f.Version
+	}
+	return fmt.Sprintf("%s: %s: %s", s, f.Outcome, f.Message)
 }
 
 // An end is one identity, read back from the disk.
@@ -78,10 +96,7 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 	var servers, clients []end
 	for i, w := range p.wants {
 		for _, role := range w.fills {
-			e, failures, err := p.readEnd(fsys, i, role, versions)
-			if err != nil {
-				return Proof{}, err
-			}
+			e, failures := p.readEnd(fsys, i, role, versions)
 			proof.Failures = append(proof.Failures, failures...)
 			if role == certs.Server {
 				servers = append(servers, e)
@@ -192,8 +207,7 @@ func (proof *Proof) connect(ctx context.Context, pairs [][2]int, servers, client
 	return nil
 }
 
-// pair connects a client with a server under its first name, and has every version judge what each end saw. The other
-// names are compared without a handshake.
+// pair connects a client with a server under its first name, and has every version judge what each end saw.
 func pair(ctx context.Context, s, c end, versions []verify.Version, at time.Time, memory *verify.Memory) ([]Failure, error) {
 	var bad []Failure
 	for i, v := range versions {
@@ -214,33 +228,29 @@ func pair(ctx context.Context, s, c end, versions []verify.Version, at time.Time
 			bad = append(bad, Failure{s.name, c.name, s.hosts[0], v.String(), r.Outcome, cause.Message})
 		}
 	}
-	for _, h := range s.hosts[1:] {
-		if m := verify.Host(s.creds.Chain[0], h); !m.Match {
-			bad = append(bad, Failure{s.name, c.name, h, "", finding.ClientRejectsServer, m.Reason})
-		}
-	}
 	return bad, nil
 }
 
-// readEnd reads one identity's files back and judges them as its own end would.
-func (p *Plan) readEnd(fsys fs.FS, i int, role certs.Role, versions []verify.Version) (end, []Failure, error) {
+// readEnd reads one identity's files back and judges them as its own end would. A server's names are compared with its
+// certificate, all of them; the handshakes use the first.
+func (p *Plan) readEnd(fsys fs.FS, i int, role certs.Role, versions []verify.Version) (end, []Failure) {
 	w := p.wants[i]
 	paths := p.spec.place(w.member, w.kind).Paths(role)
 	read := func(name string) verify.File {
-		inTree := name
-		if !p.spec.flat() {
-			inTree = path.Join(w.member.Name, name)
-		}
-		data, err := fs.ReadFile(fsys, strings.TrimPrefix(inTree, "/"))
+		data, err := fs.ReadFile(fsys, p.inTree(w, name))
 		return verify.File{Path: name, Data: data, Err: err}
 	}
-	files := verify.Files{Role: role, CA: read(paths.CA), Cert: read(paths.Cert), Key: read(paths.Key), At: p.spec.Now}
-	if p.csr != nil {
-		files.Key = verify.File{}
+	files := verify.Files{Role: role, CA: read(paths.CA), Cert: read(paths.Cert), At: p.spec.Now}
+	if p.csr == nil {
+		files.Key = read(paths.Key)
 	}
 	e := end{name: w.member.Name, family: "libvirt"}
 	if w.kind.ForQEMU() {
 		e.family = string(layout.QEMU)
+	}
+	failure := Failure{Outcome: finding.ClientLocal, Client: w.member.Name}
+	if role == certs.Server {
+		failure = Failure{Outcome: finding.DaemonDown, Server: w.member.Name}
 	}
 	var failures []Failure
 	for _, v := range versions {
@@ -248,16 +258,25 @@ func (p *Plan) readEnd(fsys fs.FS, i int, role certs.Role, versions []verify.Ver
 		loaded := files.Read()
 		for _, f := range loaded.Findings {
 			if f.Severity == finding.Error {
-				failures = append(failures, Failure{Server: w.member.Name, Version: v.String(), Outcome: finding.ClientLocal, Message: f.Message})
+				failure.Version, failure.Message = v.String(), f.Message
+				failures = append(failures, failure)
 				break
 			}
 		}
 		e.creds = handshake.Credentials{CAs: loaded.CAs, Chain: loaded.Chain, Key: loaded.Key}
+	}
+	if role != certs.Server || len(e.creds.Chain) == 0 {
+		return e, failures
 	}
 	o := p.prepared[i].Order()
 	e.hosts = append(e.hosts, o.Names...)
 	for _, a := range o.Addresses {
 		e.hosts = append(e.hosts, a.String())
 	}
-	return e, failures, nil
+	for _, h := range e.hosts {
+		if m := verify.Host(e.creds.Chain[0], h); !m.Match {
+			failures = append(failures, Failure{Server: e.name, Host: h, Outcome: finding.ClientRejectsServer, Message: m.Reason})
+		}
+	}
+	return e, failures
 }

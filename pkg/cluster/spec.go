@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -16,6 +18,9 @@ import (
 
 // AuthorityName is the name of the authority's directory within what Make makes.
 const AuthorityName = "authority"
+
+// maxTreeName leaves room for the mark of an unfinished tree in a name of 255 bytes, the most that Linux has.
+const maxTreeName = 200
 
 // A Member is a host or a client of the cluster.
 type Member struct {
@@ -114,15 +119,22 @@ func (s Spec) check() error {
 		}
 		seen[key] = m
 		switch {
-		case m.Name == "." || m.Name == ".." || strings.ContainsAny(m.Name, "/\x00") || strings.HasPrefix(m.Name, "-"):
+		case m.Role != certs.Server && m.Role != certs.Client && m.Role != certs.Peer:
+			fail("it is neither server nor client nor peer")
+		case m.Name == "":
+			fail("it has no name")
+		case m.Name == "." || m.Name == ".." || strings.Contains(m.Name, "/") || strings.HasPrefix(m.Name, "-") ||
+			!utf8.ValidString(m.Name) || strings.ContainsFunc(m.Name, unicode.IsControl):
 			fail("this cannot be the name of a directory")
 		case !s.flat() && key == AuthorityName:
 			fail("this is the name of the authority's directory")
 		case strings.HasPrefix(m.Name, "."):
 			fail("a name that begins with a dot would be a hidden directory")
-		case len(m.Name) > 64:
+		case len(m.Name) > maxTreeName:
+			fail("%d bytes are too long for the name of a directory, which has room for %d", len(m.Name), maxTreeName)
+		case m.Subject.IsEmpty() && utf8.RuneCountInString(m.Name) > 64:
 			// RFC 5280, ub-common-name; GnuTLS does not mind, OpenSSL does.
-			fail("%d characters are too long for a common name, which has at most 64", len(m.Name))
+			fail("%d characters are too long for a common name, which has at most 64", utf8.RuneCountInString(m.Name))
 		}
 	}
 	if s.flat() {
@@ -223,7 +235,11 @@ func (s Spec) order(w want) (ca.Order, error) {
 	subject := w.member.Subject
 	if subject.IsEmpty() {
 		text := "CN=" + dn.Escape(w.member.Name)
-		if base, err := s.Base.Text(); err == nil { // an empty base has no text
+		if !s.Base.IsEmpty() {
+			base, err := s.Base.Text()
+			if err != nil {
+				return ca.Order{}, fmt.Errorf("what every subject begins with: %w", err)
+			}
 			text = base + "," + text
 		}
 		var err error

@@ -25,6 +25,8 @@ type Dir struct {
 	Hook func(Step) error
 	// unsynced says that the files of this Dir are synchronised all at once later.
 	unsynced bool
+	// handles are the open directories of a stage; nil: this is none.
+	handles *handles
 }
 
 // Open opens an existing directory. It follows symbolic links in path itself, not below it.
@@ -37,7 +39,12 @@ func Open(path string) (*Dir, error) {
 }
 
 // Close lets go of the directory.
-func (d *Dir) Close() error { return d.root.Close() }
+func (d *Dir) Close() error {
+	if d.handles != nil {
+		d.handles.close()
+	}
+	return d.root.Close()
+}
 
 // Root gives the directory for reading.
 func (d *Dir) Root() *os.Root { return d.root }
@@ -79,6 +86,11 @@ type Owner struct{ UID, GID int }
 // Mkdir makes a directory that may already be there, whose parent must be. A new one has its mode before it can be
 // found open: mkdir 0700, chown, chmod. It reports whether it was made; one that was there is left alone.
 func (d *Dir) Mkdir(name string, mode fs.FileMode, owner *Owner) (made bool, err error) {
+	if d.handles != nil {
+		if there, err := d.Has(name); err == nil && !there {
+			return d.mkdir(name, mode, owner)
+		}
+	}
 	info, err := d.root.Lstat(name)
 	if err == nil {
 		if info.Mode()&fs.ModeSymlink != 0 {

@@ -474,6 +474,10 @@ func TestAFullDiskIsSaidSo(t *testing.T) {
 		err.Hints()[0] != `free space or quota on the file system of "/srv/pki": df -h "/srv/pki"` {
 		t.Errorf("%v, %q", err, err.Hints())
 	}
+	if err := (&Error{Op: "rename", Path: "/x/y", Err: syscall.EBUSY}); err.Hints()[0] !=
+		`"/x/y" is a mount point, which cannot be replaced: choose a directory below it` {
+		t.Errorf("%q", err.Hints())
+	}
 	if err := (&Error{Op: "open", Path: "/x/y", Err: syscall.EROFS}); !strings.Contains(err.Hints()[0], "read-only") {
 		t.Errorf("%q", err.Hints())
 	}

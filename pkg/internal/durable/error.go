@@ -41,6 +41,8 @@ func (e *Error) Hints() []string {
 		return []string{"only root may give files away: run as root, or leave the owner as it is"}
 	case errors.Is(e.Err, fs.ErrPermission):
 		return []string{fmt.Sprintf("you may not write in %q: run as root or as its owner, or choose another directory", dir)}
+	case errors.Is(e.Err, syscall.EBUSY) && e.Op == "rename":
+		return []string{fmt.Sprintf("%q is a mount point, which cannot be replaced: choose a directory below it", e.Path)}
 	case errors.Is(e.Err, syscall.ENOTDIR):
 		return []string{fmt.Sprintf("a part of %q is a file where a directory is due", e.Path)}
 	case errors.Is(e.Err, fs.ErrNotExist):

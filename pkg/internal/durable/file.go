@@ -54,7 +54,14 @@ type Pending struct {
 }
 
 // Prepare does the steps of [Dir.Write] up to the fsync of the file. The caller calls Publish and SyncDir, or Discard.
+//
+// In a stage, where nobody can see the file, it has its name at once, and Publish does nothing.
 func (d *Dir) Prepare(f File) (*Pending, error) {
+	if d.handles != nil {
+		if there, err := d.Has(f.Name); err == nil && !there {
+			return d.prepare(&Pending{dir: d, file: f, temporary: f.Name}, nil)
+		}
+	}
 	old, err := d.root.Lstat(f.Name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -68,7 +75,11 @@ func (d *Dir) Prepare(f File) (*Pending, error) {
 	case !f.Replace:
 		return nil, &Error{Op: "open", Path: d.Path(f.Name), Err: fs.ErrExist}
 	}
-	p := &Pending{dir: d, file: f, temporary: temporary(f.Name, fileMark)}
+	return d.prepare(&Pending{dir: d, file: f, temporary: temporary(f.Name, fileMark)}, old)
+}
+
+// prepare writes the temporary file. old is what it will replace, or nil.
+func (d *Dir) prepare(p *Pending, old fs.FileInfo) (*Pending, error) {
 	if err := p.write(old); err != nil {
 		p.Discard()
 		return nil, err
@@ -81,7 +92,11 @@ func (p *Pending) write(old fs.FileInfo) error {
 	var file *os.File
 	err := d.step("open", f.Name, func() (err error) {
 		// O_EXCL does not follow a symbolic link of that name either (open(2)).
-		file, err = d.root.OpenFile(p.temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		if p.named() {
+			file, err = d.handles.create(p.temporary)
+		} else {
+			file, err = d.root.OpenFile(p.temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+		}
 		return err
 	})
 	if err != nil {
@@ -100,7 +115,9 @@ func (p *Pending) write(old fs.FileInfo) error {
 			gid = f.Owner.GID
 		}
 	}
-	if info, err := file.Stat(); err == nil { // spare a chown that would change nothing, and so need no right to it
+	if uid < 0 && gid < 0 {
+		// The process's own.
+	} else if info, err := file.Stat(); err == nil { // spare a chown that would change nothing, and so need no right to it
 		u, g := owner(info)
 		if u == uid {
 			uid = -1
@@ -137,9 +154,16 @@ func (p *Pending) write(old fs.FileInfo) error {
 	return d.step("close", f.Name, file.Close)
 }
 
+// named reports whether the file was made under its name.
+func (p *Pending) named() bool { return p.temporary == p.file.Name }
+
 // Publish gives the file its name. The caller then calls SyncDir for its directory.
 func (p *Pending) Publish() error {
 	d, name := p.dir, p.file.Name
+	if p.named() {
+		p.done = true
+		return nil
+	}
 	defer p.Discard()
 	if p.file.Replace {
 		err := d.step("rename", name, func() error { return d.root.Rename(p.temporary, name) })

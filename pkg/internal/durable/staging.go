@@ -21,6 +21,8 @@ type Staging struct {
 	parent         *Dir
 	target, hidden string
 	done           bool
+	// ahead gives the result of SyncAhead; nil: it was not called.
+	ahead chan error
 }
 
 // Stage begins a tree that shall be called name. There must be nothing of that name, or an empty directory, which the
@@ -39,6 +41,10 @@ func (d *Dir) Stage(name string) (*Staging, error) {
 		return nil, &Error{Op: "open", Path: d.Path(s.hidden), Err: cause(err)}
 	}
 	s.Dir = &Dir{root: root, Hook: d.Hook, unsynced: true}
+	if s.handles, err = newHandles(root); err != nil {
+		s.Discard()
+		return nil, &Error{Op: "open", Path: d.Path(s.hidden), Err: cause(err)}
+	}
 	return s, nil
 }
 
@@ -78,15 +84,35 @@ func (s *Staging) Publish(mode fs.FileMode, owner *Owner) error {
 	if err := d.step("chmod", s.target, func() error { return d.root.Chmod(s.hidden, mode.Perm()) }); err != nil {
 		return err
 	}
-	if err := d.step("syncfs", s.target, func() error { return syncTree(s.root) }); err != nil {
+	if err := d.step("syncfs", s.target, s.sync); err != nil {
 		return err
 	}
 	if err := d.step("rename", s.target, func() error { return s.rename() }); err != nil {
 		return err
 	}
 	s.done = true
-	s.root.Close()
+	s.Close()
 	return d.SyncDir(path.Dir(s.target))
+}
+
+// SyncAhead begins to synchronise what has been written so far, while the caller goes on with something else. Publish
+// then has less to wait for. It is called once at most.
+func (s *Staging) SyncAhead() {
+	s.ahead = make(chan error, 1)
+	go func() { s.ahead <- syncTree(s.root) }()
+}
+
+// sync synchronises everything. An error of SyncAhead counts: the system gives the news of a failed write once only.
+func (s *Staging) sync() error {
+	var err error
+	if s.ahead != nil {
+		err = <-s.ahead
+		s.ahead = nil
+	}
+	if err == nil {
+		err = syncTree(s.root)
+	}
+	return err
 }
 
 // rename puts the tree in its place. os.Root.Rename, like os.Rename, refuses an empty directory that is there; rename(2)
@@ -107,8 +133,11 @@ func (s *Staging) Discard() {
 		return
 	}
 	s.done = true
+	if s.ahead != nil {
+		<-s.ahead
+	}
 	if s.Dir != nil {
-		s.root.Close()
+		s.Close()
 	}
 	_ = s.parent.step("remove", s.target, func() error { return s.parent.root.RemoveAll(s.hidden) })
 }
