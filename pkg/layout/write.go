@@ -2,7 +2,6 @@ package layout
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -163,7 +162,11 @@ func (w *Written) unwritten(d *durable.Dir, files []File, o WriteOptions) ([]Fil
 			todo = append(todo, f)
 			continue
 		}
-		same, there := compare(d.Root(), below(f.Path), f.Data)
+		there, err := d.Has(below(f.Path))
+		same := false
+		if err == nil && there {
+			same, there = compare(d.Root(), below(f.Path), f.Data)
+		}
 		switch {
 		case there && same:
 			w.Unchanged = append(w.Unchanged, f.Path)
@@ -204,8 +207,8 @@ func (w *Written) parents(d *durable.Dir, name string) error {
 	if name == "." {
 		return nil
 	}
-	if _, err := d.Root().Lstat(name); err == nil || !errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if there, err := d.Has(name); err != nil || there {
+		return nil // the next step says what is wrong
 	}
 	if err := w.parents(d, path.Dir(name)); err != nil {
 		return err

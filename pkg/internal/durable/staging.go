@@ -10,7 +10,8 @@ import (
 // A Staging is a tree that is written beside its place and then put there at once:
 //
 //	mkdirat(DIR, .NAME.virt-pki-stage-HEX, 0700)
-//	...              files and directories, written but not synchronised
+//	mkdirat(..., MODE), openat(..., O_CREAT|O_EXCL|O_NOFOLLOW, 0600), fchmod, write ...
+//	                 under their final names, since nobody else can go in; not synchronised
 //	syncfs(FD)       on Linux; elsewhere fsync of each
 //	renameat(DIR, STAGING, DIR, NAME)
 //	fsync(DIR)
