@@ -49,13 +49,16 @@ func (p Profile) Refuses(c CertificateKind) string {
 	}
 	switch p {
 	case ProfileSuiteB128:
-		if c.Key != KeyECDSAP256 && c.Key != KeyECDSAP384 {
-			return fmt.Sprintf("profile %s accepts only ECDSA P-256 and P-384, this is %s", p, c)
+		if c.Key == KeyECDSAP256 && (c.Hash == 0 || c.Hash == 256 || c.Hash == 384) ||
+			c.Key == KeyECDSAP384 && (c.Hash == 0 || c.Hash == 384) {
+			return ""
 		}
+		return fmt.Sprintf("profile %s accepts only ECDSA P-256 with SHA-256 or SHA-384 and ECDSA P-384 with SHA-384, this is %s", p, c)
 	case ProfileSuiteB192:
-		if c.Key != KeyECDSAP384 {
-			return fmt.Sprintf("profile %s accepts only ECDSA P-384, this is %s", p, c)
+		if c.Key == KeyECDSAP384 && (c.Hash == 0 || c.Hash == 384) {
+			return ""
 		}
+		return fmt.Sprintf("profile %s accepts only ECDSA P-384 with SHA-384, this is %s", p, c)
 	}
 	return ""
 }

@@ -64,10 +64,10 @@ func (x *Expansion) Judge(subject string, certificates ...CertificateKind) []fin
 		return append(out, f)
 	}
 	if v := among(x.Protocols, "TLS1.0", "TLS1.1"); v != "" {
-		add(ruleOldTLS, "%s is allowed, TLS 1.2 should be the oldest version", v)
+		add(ruleOldTLS, "the string allows %s, the oldest version should be TLS 1.2", v)
 	}
 	if v := among(signatureTable.names(&x.signatures), "RSA-SHA1", "ECDSA-SHA1", "DSA-SHA1"); v != "" {
-		add(ruleSHA1, "%s is accepted as a signature in the handshake", v)
+		add(ruleSHA1, "the string accepts %s signatures in the handshake", v)
 	}
 	var rsa, cbc, weak bool
 	broken := map[uint8]bool{}
@@ -111,7 +111,7 @@ func (x *Expansion) Judge(subject string, certificates ...CertificateKind) []fin
 		add(ruleWeakProfile, "certificates with RSA keys of %d bits are accepted (profile %s)", max(x.Profile.Level().MinRSA(), 0), x.Profile)
 	}
 	if v := x.weakened(); len(v) > 0 {
-		add(ruleVerify, "%s weakens the verification of certificates", strings.Join(v, " and "))
+		add(ruleVerify, "verification of certificates is weakened by %s", strings.Join(v, " and "))
 	}
 	for _, i := range x.Ignored {
 		add(ruleIgnored, "GnuTLS ignores %s", i)

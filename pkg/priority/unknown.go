@@ -63,7 +63,7 @@ func nearest(name string) string {
 		return ""
 	}
 	name = strings.ToUpper(name)
-	best, distance := "", len(name)/4+1
+	best, distance := "", len(name)/3+1
 	consider := func(prefix string, t *table) {
 		for _, e := range t.entries {
 			if e.name == "" {
