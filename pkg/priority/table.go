@@ -1,7 +1,5 @@
 package priority
 
-import "math/bits"
-
 // An entry is a name of a table. The zero entry has no name and is never found.
 type entry struct {
 	name         string
@@ -90,8 +88,6 @@ func (s set) has(id uint8) bool { return s&(1<<id) != 0 }
 
 func (s *set) add(id uint8) { *s |= 1 << id }
 
-func (s set) len() int { return bits.OnesCount64(uint64(s)) }
-
 func (l *list) all() []uint8 { return l.ids[:l.n] }
 
 func (l *list) has(id uint8) bool { return l.bits.has(id) }
@@ -132,8 +128,3 @@ func (l *list) removeSet(s set) {
 }
 
 func (l *list) clear() { *l = list{} }
-
-func (l *list) replace(ids []uint8) {
-	l.clear()
-	l.add(ids...)
-}
