@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
+	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -71,7 +73,7 @@ func policyFlags(hidden bool) []cli.Flag {
 func identityFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "layout", Usage: "`LAYOUT,...`: of each tree: libvirt, user, qemu, libvirt-vnc, -spice, -chardev, -migrate, -nbd, -backup", DefaultText: "libvirt"},
-		&cli.StringFlag{Name: "base", Usage: "`DN`: begins every subject, before CN=NAME"},
+		&cli.StringFlag{Name: "base", Usage: "`DN`: begins every subject, before CN=NAME", DefaultText: "the CA's name without its CN"},
 		&cli.StringFlag{Name: "key-type", Usage: "`TYPE`: of keys: ecdsa-p256, ecdsa-p384, ecdsa-p521, rsa2048, rsa3072, rsa4096, ed25519", DefaultText: "ecdsa-p256"},
 		&cli.StringFlag{Name: "lifetime", Usage: "`SPAN`: how long certificates last (90d, 2y)", DefaultText: "365d"},
 		&cli.StringFlag{Name: "qemu-group", Usage: "`GROUP`: that QEMU runs as, and that may read its keys (kvm, qemu)"},
@@ -113,6 +115,9 @@ func (p *program) init(c *cli.Context) error {
 	}
 	double, found, err := p.foundation(c, spec, policy)
 	if err != nil {
+		return err
+	}
+	if err := defaultBase(c, &spec, double); err != nil {
 		return err
 	}
 	plan, err := spec.Plan(double)
@@ -282,6 +287,35 @@ func (p *program) spec(c *cli.Context) (cluster.Spec, error) {
 	return s, nil
 }
 
+// defaultBase lets subjects begin as the authority's does, so that those made later look like those of init.
+func defaultBase(c *cli.Context, s *cluster.Spec, a *ca.Authority) error {
+	if c.IsSet("base") {
+		return nil
+	}
+	cert, err := certs.Import(a.CertDER())
+	if err != nil {
+		return fmt.Errorf("reading the CA certificate: %w", err)
+	}
+	s.Base = baseOf(cert.Subject)
+	return nil
+}
+
+// baseOf gives a CA's name without its final CN. Where a CN would remain there is no base: it would not be one.
+func baseOf(subject dn.Name) dn.Name {
+	rdns, err := subject.RDNs()
+	if err != nil {
+		return dn.Name{}
+	}
+	isCN := func(a dn.Attribute) bool { return a.Type == "CN" }
+	if n := len(rdns); n > 0 && slices.ContainsFunc(rdns[n-1], isCN) {
+		subject, rdns = subject.Parent(), rdns[:n-1]
+	}
+	if slices.ContainsFunc(rdns, func(rdn []dn.Attribute) bool { return slices.ContainsFunc(rdn, isCN) }) {
+		return dn.Name{}
+	}
+	return subject
+}
+
 // policy decodes for whom certificates must work.
 func policy(c *cli.Context) (ca.Policy, error) {
 	o := ca.Policy{StrictKeyUsage: c.Bool("strict-key-usage")}
@@ -300,7 +334,7 @@ func policy(c *cli.Context) (ca.Policy, error) {
 	}
 	o.Libvirt = ca.Since(oldest)
 	for _, v := range named {
-		if !containsVersion(o.Libvirt, v) {
+		if !slices.Contains(o.Libvirt, v) {
 			o.Libvirt = append(o.Libvirt, v)
 		}
 	}
@@ -309,15 +343,6 @@ func policy(c *cli.Context) (ca.Policy, error) {
 
 func older(a, b verify.Version) bool {
 	return !a.AtLeast(b.Major, b.Minor) || a.Major == b.Major && a.Minor == b.Minor && (a.Micro < b.Micro || !a.NoKeyEncipherment && b.NoKeyEncipherment)
-}
-
-func containsVersion(list []verify.Version, v verify.Version) bool {
-	for _, w := range list {
-		if w == v {
-			return true
-		}
-	}
-	return false
 }
 
 // writeOptions gives files to whom they belong where this process may.

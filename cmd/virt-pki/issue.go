@@ -89,6 +89,11 @@ func (p *program) issue(c *cli.Context, role certs.Role) error {
 		return err
 	}
 	defer authority.Close()
+	if member.Subject.IsEmpty() {
+		if err := defaultBase(c, &spec, authority); err != nil {
+			return err
+		}
+	}
 	plan, err := p.issuePlan(c, spec, authority)
 	if err != nil {
 		return err

@@ -45,7 +45,7 @@ func (p *program) matchHost(c *cli.Context) error {
 	}
 	cert, err := certs.ImportPEM(text)
 	if err != nil {
-		return &fileError{c.Args().First(), "reading the certificate", err}
+		return certificateError(c.Args().First(), text, err)
 	}
 	all := true
 	views := []hostView{}

@@ -86,25 +86,28 @@ func (p *program) nameOf(file string, all bool) nameView {
 	if err != nil {
 		return fail(toolFileError(file, err))
 	}
-	cert, err := certs.ImportPEM(text)
-	if err != nil {
-		e := fail("Unable to load certificate, make sure it is in PEM format: " + err.Error())
-		if _, derErr := certs.Import(text); derErr == nil {
-			e.hints = []string{"this is DER; libvirt reads PEM only: openssl x509 -inform der -in " + shellQuote(file) + " -out cert.pem"}
-		}
-		return e
-	}
-	v.DN, err = cert.Subject.Text()
-	if err != nil {
-		return fail("Failed to get distinguished name: " + err.Error())
+	if v.DN, err = certs.QueryDN(text); err != nil {
+		return fail(err.Error(), certificateHints(file, text, err)...)
 	}
 	if all {
+		cert, err := certs.ImportPEM(text)
+		if err != nil {
+			return fail(err.Error(), hints(err)...)
+		}
 		v.OpenSSL, v.Certtool = cert.Subject.OpenSSL(), cert.Subject.Certtool()
 		if newer, err := cert.Subject.TextFor(newerGnuTLS); err == nil && newer != v.DN {
 			v.GnuTLS38 = newer
 		}
 	}
 	return v
+}
+
+// certificateHints gives what cures a certificate file that cannot be read; DER is recognised.
+func certificateHints(file string, text []byte, err error) []string {
+	if _, derErr := certs.Import(text); derErr == nil {
+		return []string{"it is DER; libvirt reads PEM only: openssl x509 -inform DER -in " + shellQuote(file) + " -out cert.pem"}
+	}
+	return hints(err)
 }
 
 // toolFileError words an unreadable file as virt-pki-query-dn does (GLib's g_file_get_contents).

@@ -14,6 +14,9 @@ import (
 // scripts that call it.
 const queryDNTool = "virt-pki-query-dn"
 
+// queryDNVersion is what -v says: the version of libvirt whose tool this is a stand-in for.
+const queryDNVersion = "9.0.0"
+
 // queryDNDropIn does what virt-pki-query-dn of libvirt 9.0.0 does: the same options, results, error texts and exit
 // statuses; only the usage text is our own.
 func (p *program) queryDNDropIn(args []string) int {
@@ -21,36 +24,43 @@ func (p *program) queryDNDropIn(args []string) int {
 	files, action, bad := getopt(args[1:])
 	switch {
 	case bad != "":
-		p.say(p.stderr, prog+": "+bad+"\n"+dropInUsage(args[0]))
+		p.say(p.stderr, args[0]+": "+bad+"\n"+dropInUsage(prog)) // getopt's messages have the path
 		return 1
 	case action == 'h':
-		p.say(p.stdout, dropInUsage(args[0]))
+		p.say(p.stdout, dropInUsage(prog))
 		return 0
 	case action == 'v':
-		p.say(p.stdout, version()+"\n")
+		p.say(p.stdout, queryDNVersion+"\n")
 		return 0
 	case len(files) != 1:
-		p.say(p.stderr, dropInUsage(args[0]))
+		p.say(p.stderr, dropInUsage(prog))
 		return 1
 	}
-	text, err := os.ReadFile(files[0]) // here "-" is a file's name
+	text, err := readWhole(files[0]) // here "-" is a file's name
 	if err != nil {
 		p.say(p.stderr, prog+": "+toolFileError(files[0], err)+"\n")
 		return 1
 	}
-	cert, err := certs.ImportPEM(text)
+	name, err := certs.QueryDN(text)
 	if err != nil {
-		p.say(p.stderr, "Unable to load certificate, make sure it is in PEM format: "+err.Error()+"\n")
-		return 1
-	}
-	name, err := cert.Subject.Text()
-	if err != nil {
-		p.say(p.stderr, "Failed to get distinguished name: "+err.Error()+"\n")
+		p.say(p.stderr, err.Error()+"\n")
 		return 1
 	}
 	p.say(p.stdout, name+"\n")
 	return 0
 }
+
+// readWhole reads a file as g_file_get_contents does, which takes up to 4 GiB.
+func readWhole(name string) ([]byte, error) {
+	if st, err := os.Stat(name); err == nil && st.Mode().IsRegular() && st.Size() >= 4<<30 {
+		return nil, errTooLarge{name}
+	}
+	return os.ReadFile(name)
+}
+
+type errTooLarge struct{ name string }
+
+func (e errTooLarge) Error() string { return "File '" + e.name + "' is too large" }
 
 // dropInUsage is what virt-pki says of itself when called as virt-pki-query-dn.
 func dropInUsage(prog string) string {
@@ -73,8 +83,11 @@ func getopt(args []string) (files []string, action byte, bad string) {
 			return append(files, args[i+1:]...), 0, ""
 		case strings.HasPrefix(a, "--"):
 			name, _, hasValue := strings.Cut(a[2:], "=")
+			if name == "" {
+				return nil, 0, "option '" + a + "' is ambiguous; possibilities: '--help' '--version'"
+			}
 			for _, long := range []string{"help", "version"} {
-				if name == "" || !strings.HasPrefix(long, name) {
+				if !strings.HasPrefix(long, name) {
 					continue
 				}
 				if hasValue && long == "help" {

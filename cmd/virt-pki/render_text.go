@@ -49,13 +49,13 @@ func (p *program) printMatch(v matchView) {
 		}
 	} else {
 		fmt.Fprintf(p.stdout, "kept out: %s\n          %s\n", visible(v.DN), v.Reason)
-		if v.Suggestion != "" {
-			fmt.Fprintf(p.stdout, "     add: tls_allowed_dn_list entry %s\n", visible(v.Suggestion))
+		if v.Suggestion != nil {
+			fmt.Fprintf(p.stdout, "     add: %s\n", visible(confString(*v.Suggestion)))
 		}
 	}
 	for _, t := range v.Patterns {
 		if t.GLib != t.Fnmatch {
-			fmt.Fprintf(p.stdout, "note: %s: libvirt since 7.0 says %s, before it (fnmatch) %s\n", visible(t.Pattern), yesNo(t.GLib), yesNo(t.Fnmatch))
+			fmt.Fprintf(p.stdout, "note: %s: libvirt before 7.0 (fnmatch) said %s, now it is %s\n", visible(confString(t.Pattern)), yesNo(t.Fnmatch), yesNo(t.GLib))
 		}
 	}
 	for _, w := range v.Warnings {
@@ -67,6 +67,14 @@ func (p *program) printHosts(views []hostView) {
 	for _, v := range views {
 		fmt.Fprintf(p.stdout, "%-3s  %s: %s\n", yesNo(v.Match), visible(v.Host), v.Reason)
 	}
+}
+
+// confString writes a text as a string of libvirtd.conf, which knows no escapes.
+func confString(s string) string {
+	if strings.Contains(s, `"`) && !strings.Contains(s, "'") {
+		return "'" + s + "'"
+	}
+	return `"` + s + `"`
 }
 
 func yesNo(b bool) string {

@@ -441,3 +441,29 @@ func BenchmarkText(b *testing.B) {
 		}
 	}
 }
+
+func TestParentDropsTheLastRDN(t *testing.T) {
+	for text, want := range map[string]string{
+		"C=GB,O=Acme,CN=Acme CA":  "C=GB,O=Acme",
+		"C=GB,O=a+O=b,CN=c+UID=d": "C=GB,O=a+O=b",
+		"CN=virt-pki CA":          "",
+	} {
+		n, err := Parse(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		parent := n.Parent()
+		if want == "" {
+			if !parent.IsEmpty() {
+				t.Errorf("the parent of %s is not empty", text)
+			}
+			continue
+		}
+		if got, err := parent.Text(); err != nil || got != want {
+			t.Errorf("the parent of %s is %q (%v), want %q", text, got, err, want)
+		}
+	}
+	if !(Name{}).Parent().IsEmpty() {
+		t.Error("the empty name has a parent")
+	}
+}

@@ -107,6 +107,22 @@ func (c *cursor) nextAttribute() (a attribute, ok bool) {
 
 // Reverse gives the name with its RDNs in the reversed order; the attributes of an RDN keep theirs.
 func (n Name) Reverse() Name {
+	elements := n.elements()
+	slices.Reverse(elements)
+	return Name{der.Append(nil, 0x30, slices.Concat(elements...))}
+}
+
+// Parent gives the name without its last RDN; of the empty name, the empty name.
+func (n Name) Parent() Name {
+	elements := n.elements()
+	if len(elements) < 2 {
+		return Name{}
+	}
+	return Name{der.Append(nil, 0x30, slices.Concat(elements[:len(elements)-1]...))}
+}
+
+// elements gives the encoded RDNs.
+func (n Name) elements() [][]byte {
 	var elements [][]byte
 	d := der.NewDecoder(n.rdns())
 	for d.End() != nil {
@@ -116,8 +132,7 @@ func (n Name) Reverse() Name {
 		}
 		elements = append(elements, element)
 	}
-	slices.Reverse(elements)
-	return Name{der.Append(nil, 0x30, slices.Concat(elements...))}
+	return elements
 }
 
 // RDNs gives the attributes, RDN by RDN, in encoded order. It fails where Text fails for one of them.

@@ -200,8 +200,12 @@ func (l *List) tryStructure(i int, dn string) (near, bool) {
 	for j, rdn := range rdns {
 		rest := strings.Join(without(rdns, j), ",")
 		if len(rdns) > 1 && analyse(rest).match(dn) == yes {
-			return near{index: i, reason: fmt.Sprintf("pattern %d demands %q, which the name does not have", i+1, rdn),
-				suggestion: rest}, true
+			n := near{index: i, reason: fmt.Sprintf("pattern %d demands %q, which the name does not have", i+1, rdn)}
+			// What is left must still say who is meant: of O=Acme,* only * would be left.
+			if slices.ContainsFunc(without(rdns, j), func(s string) bool { return !strings.ContainsAny(s, "*?") }) {
+				n.suggestion = rest
+			}
+			return n, true
 		}
 	}
 	return near{}, false
