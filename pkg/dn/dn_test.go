@@ -448,7 +448,7 @@ func TestParentDropsTheLastRDN(t *testing.T) {
 		"C=GB,O=a+O=b,CN=c+UID=d": "C=GB,O=a+O=b",
 		"CN=virt-pki CA":          "",
 	} {
-		n, err := Parse(text)
+		n, err := dn.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -463,7 +463,7 @@ func TestParentDropsTheLastRDN(t *testing.T) {
 			t.Errorf("the parent of %s is %q (%v), want %q", text, got, err, want)
 		}
 	}
-	if !(Name{}).Parent().IsEmpty() {
+	if !(dn.Name{}).Parent().IsEmpty() {
 		t.Error("the empty name has a parent")
 	}
 }
