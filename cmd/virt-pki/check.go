@@ -94,7 +94,7 @@ func (p *program) check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	v.Findings = cat.Root(v.Findings)
+	v.Findings = append([]finding.Finding{}, cat.Root(v.Findings)...)
 	v.Verdict = "pass"
 	if len(v.Unchecked) > 0 {
 		v.Verdict = "incomplete"

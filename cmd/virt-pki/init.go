@@ -146,7 +146,7 @@ func (p *program) init(c *cli.Context) error {
 	}
 	v.Authority.Encrypted = len(secret) > 0
 	v.made(made, p.now().Sub(begun))
-	v.Next = nextAfterInit(spec, made)
+	v.next(spec, made, v.Authority.Dir, true)
 	return p.printMade(c, v)
 }
 

@@ -113,6 +113,7 @@ func (p *program) issue(c *cli.Context, role certs.Role) error {
 		return err
 	}
 	v.made(made, p.now().Sub(begun))
+	v.next(spec, made, v.Authority.Dir, false)
 	return p.printMade(c, v)
 }
 

@@ -3,7 +3,10 @@ package main
 import (
 	"crypto"
 	"fmt"
+	"io"
+	"net/url"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -25,10 +28,18 @@ type makeView struct {
 	Proof      *proofView        `json:"proof,omitempty"`
 	Findings   []finding.Finding `json:"findings"`
 	Seconds    float64           `json:"seconds,omitempty"`
+	// Conf are the lines that libvirtd.conf needs for a flat directory.
+	Conf []string `json:"conf,omitempty"`
 	// Next are the commands that come next.
-	Next []string `json:"next,omitempty"`
+	Next []nextView `json:"next,omitempty"`
 	// Closed are keys that QEMU cannot read yet.
 	Closed []string `json:"closed,omitempty"`
+}
+
+// A nextView is a command that can be run as it stands, and what for.
+type nextView struct {
+	Command string `json:"command"`
+	Why     string `json:"why"`
 }
 
 type authorityView struct {
@@ -125,8 +136,13 @@ func (p *program) printMade(c *cli.Context, v makeView) error {
 	}
 	w := p.stdout
 	verb := "made"
-	if v.DryRun {
+	switch {
+	case v.Authority.isNew && v.DryRun:
 		verb = "would make"
+	case v.DryRun:
+		verb = "would issue into"
+	case !v.Authority.isNew:
+		verb = "issued into"
 	}
 	fmt.Fprintf(w, "%s %s\n\n", verb, v.Dir)
 	if v.Authority.isNew {
@@ -140,12 +156,20 @@ func (p *program) printMade(c *cli.Context, v makeView) error {
 		}
 	}
 	const most = 12 // more would scroll the important lines away
+	layouts := map[string]bool{}
+	for _, id := range v.Identities {
+		layouts[id.Layout] = true
+	}
 	for i, id := range v.Identities {
 		if i == most && !v.DryRun && len(v.Identities) > most+1 {
 			fmt.Fprintf(w, "  ...      and %d more\n", len(v.Identities)-most)
 			break
 		}
-		fmt.Fprintf(w, "  %-8s %s, %s, until %s\n", id.Role, visible(id.DN), id.Key, date(id.NotAfter))
+		place := ""
+		if len(layouts) > 1 {
+			place = ", layout " + id.Layout
+		}
+		fmt.Fprintf(w, "  %-8s %s, %s, until %s%s\n", id.Role, visible(id.DN), id.Key, date(id.NotAfter), place)
 		for _, f := range id.Files {
 			if v.DryRun || len(v.Identities) <= 4 {
 				fmt.Fprintf(w, "           %s %s\n", f.Mode, f.Path)
@@ -168,13 +192,34 @@ func (p *program) printMade(c *cli.Context, v makeView) error {
 		p.hint("on the host: chgrp kvm (Fedora: qemu) and chmod 0640, or run virt-pki as root with --qemu-group")
 	}
 	p.printFindings(w, v.Findings, false)
-	if len(v.Next) > 0 {
-		fmt.Fprintf(w, "\nnext:\n")
-		for _, n := range v.Next {
-			fmt.Fprintf(w, "  %s\n", n)
+	if len(v.Conf) > 0 {
+		fmt.Fprintf(w, "\nin libvirtd.conf:\n")
+		for _, l := range v.Conf {
+			fmt.Fprintf(w, "  %s\n", l)
 		}
 	}
+	printNext(w, v.Next)
 	return nil
+}
+
+// printNext prints commands with what they are for as a shell's comment, so that the lines can be pasted.
+func printNext(w io.Writer, next []nextView) {
+	if len(next) == 0 {
+		return
+	}
+	const most = 60 // longer commands have their comments above
+	width := 0
+	for _, n := range next {
+		width = max(width, len(n.Command))
+	}
+	fmt.Fprintf(w, "\nnext:\n")
+	for _, n := range next {
+		if width > most {
+			fmt.Fprintf(w, "  # %s\n  %s\n", n.Why, n.Command)
+		} else {
+			fmt.Fprintf(w, "  %-*s   # %s\n", width, n.Command, n.Why)
+		}
+	}
 }
 
 func date(t time.Time) string { return t.UTC().Format("2006-01-02") }
@@ -201,8 +246,8 @@ func list(words []string) string {
 	return out + " and " + words[len(words)-1]
 }
 
-// nextAfterInit names the commands that are useful now.
-func nextAfterInit(s cluster.Spec, made cluster.Made) []string {
+// next names the commands that are useful after init or issue.
+func (v *makeView) next(s cluster.Spec, made cluster.Made, authority string, isNew bool) {
 	var server, client *cluster.Identity
 	for i := range made.Identities {
 		id := &made.Identities[i]
@@ -217,31 +262,75 @@ func nextAfterInit(s cluster.Spec, made cluster.Made) []string {
 	if err != nil {
 		abs = s.Dir
 	}
-	next := []string{"virt-pki check " + shellQuote(s.Dir) + "      (judge the files again, at any time)"}
 	flat := len(s.Kinds) == 1 && s.Kinds[0] == layout.PkiPath
+	add := func(why, format string, a ...any) {
+		v.Next = append(v.Next, nextView{Command: fmt.Sprintf(format, a...), Why: why})
+	}
+	tree := s.Dir
 	if !flat {
-		next[0] = ""
-		tree := filepath.Join(s.Dir, made.Identities[0].Member)
-		next = []string{
-			fmt.Sprintf("virt-pki check %s      (judge a host's files)", shellQuote(tree)),
-			fmt.Sprintf("tar -C %s -c . | ssh root@%s tar -C / -x      (lay them over the host's /)", shellQuote(tree), shellQuote(made.Identities[0].Member)),
+		tree = filepath.Join(s.Dir, made.Identities[0].Member)
+		if server != nil {
+			tree = filepath.Join(s.Dir, server.Member)
 		}
+	}
+	add("judge the files, at any time", "virt-pki check %s", pathArgument(tree))
+	// A client need not be a machine.
+	if host := filepath.Base(tree); !flat && (server != nil || strings.Contains(host, ".")) {
+		owner := ""
+		if !writeOptions().SetOwners {
+			owner = " --owner=root --group=root"
+		}
+		add("lay them over the host's /", "tar -C %s%s -c . | ssh root@%s tar -C / -x --no-overwrite-dir", pathArgument(tree), owner, shellQuote(host))
 	}
 	if client != nil {
 		if cert := certOf(client); cert != "" {
-			next = append(next, fmt.Sprintf("virt-pki query-dn %s      (the name for tls_allowed_dn_list)", shellQuote(cert)))
+			add("the name for tls_allowed_dn_list", "virt-pki query-dn %s", pathArgument(cert))
 		}
 	}
 	if server != nil && flat {
-		next = append(next,
-			fmt.Sprintf("in libvirtd.conf: ca_file = %q  cert_file = %q  key_file = %q", abs+"/cacert.pem", abs+"/servercert.pem", abs+"/serverkey.pem"),
-			fmt.Sprintf("virt-pki verify 'qemu+tls://%s/system?pkipath=%s'      (when the daemon listens)", server.Names[0], abs))
-	} else if server != nil {
-		next = append(next, fmt.Sprintf("virt-pki verify qemu+tls://%s/system      (on a client, when the daemon listens)", server.Names[0]))
+		v.Conf = []string{"ca_file = " + confString(abs+"/cacert.pem"), "cert_file = " + confString(abs+"/servercert.pem"),
+			"key_file = " + confString(abs+"/serverkey.pem")}
 	}
-	next = append(next, fmt.Sprintf("virt-pki issue client NAME --authority %s ...      (more identities)",
-		shellQuote(filepath.Join(s.Dir, cluster.AuthorityName))))
-	return next
+	if host := uriHost(server); host != "" && isNew {
+		if flat && client != nil {
+			add("live, when the daemon listens", "virt-pki verify %s",
+				shellQuote("qemu+tls://"+host+"/system?pkipath="+strings.NewReplacer("%2F", "/", "&", "%26").Replace(url.PathEscape(abs))))
+		} else if !flat {
+			add("on a client, when the daemon listens", "virt-pki verify qemu+tls://%s/system", host)
+		}
+	}
+	switch {
+	case !isNew:
+	case flat:
+		add("more identities", "virt-pki issue client NAME --authority %s --pkipath NAME", pathArgument(authority))
+	default:
+		add("more identities", "virt-pki issue client NAME --out %s", pathArgument(s.Dir))
+	}
+}
+
+// uriHost gives what a client may call the server in a URI; a wildcard is no name.
+func uriHost(server *cluster.Identity) string {
+	if server == nil {
+		return ""
+	}
+	for _, n := range server.Names {
+		switch {
+		case strings.HasPrefix(n, "*"):
+		case strings.Contains(n, ":"):
+			return "[" + n + "]"
+		default:
+			return n
+		}
+	}
+	return ""
+}
+
+// pathArgument writes a path as a word of a command line that is not taken for an option.
+func pathArgument(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	return shellQuote(path)
 }
 
 // certOf gives an identity's certificate file.
