@@ -17,5 +17,16 @@
 // The rollback journal is used, not WAL: at rest the inventory is one file that can be copied, and it can be read from a
 // read-only medium.
 //
-// The package issues nothing and revokes nothing.
+// # PostgreSQL
+//
+// Several operators can share an inventory in a PostgreSQL database: Open and Create take its URL in the place of a path
+// (pgx v5.12.0; confirmed with PostgreSQL 15). The tables are the same, made by cfssl's migrations for PostgreSQL and ours,
+// and other tables may be beside them. Times there have microseconds. A connection that is lost while Record is at work gives
+// an error: the certificate is not given out then, and whether it was recorded shows when the database is back. [Copy] brings
+// one inventory into another.
+//
+// # Revocation
+//
+// Revoke notes that a certificate is no longer good; the first revocation stands. NextList takes the number of the next
+// revocation list together with what is on it. The package signs nothing: see package ca.
 package inventory

@@ -6,7 +6,8 @@ import (
 	"fmt"
 	"strings"
 
-	"modernc.org/sqlite"
+	"github.com/jackc/pgx/v5/pgconn"
+	sqlitedriver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
@@ -71,6 +72,8 @@ const (
 	Full       Trouble = "no space left for the inventory"
 	Damaged    Trouble = "the inventory is damaged"
 	Unreadable Trouble = "the inventory cannot be read"
+	// Unreachable: of PostgreSQL only.
+	Unreachable Trouble = "the inventory's database cannot be reached"
 )
 
 // A StoreError is a failure of the file or the file system, not of what was asked.
@@ -80,7 +83,7 @@ type StoreError struct {
 	Err     error
 }
 
-// Error gives the file, what is wrong and SQLite's own words.
+// Error gives the file, what is wrong and the database's own words.
 func (e *StoreError) Error() string { return fmt.Sprintf("%q: %s: %v", e.Path, e.Trouble, e.Err) }
 
 // Unwrap gives the cause.
@@ -88,6 +91,9 @@ func (e *StoreError) Unwrap() error { return e.Err }
 
 // Hints names the remedy.
 func (e *StoreError) Hints() []string {
+	if IsPostgres(e.Path) {
+		return e.postgresHints()
+	}
 	switch e.Trouble {
 	case Busy:
 		return []string{"wait for the other virt-pki, or find it: fuser -v " + shellQuote(e.Path)}
@@ -100,6 +106,23 @@ func (e *StoreError) Hints() []string {
 		return []string{"restore it from a backup; what can be saved shows: sqlite3 " + shellQuote(e.Path) + " .recover"}
 	case Unreadable:
 		return []string{"who may read it: ls -l " + shellQuote(e.Path)}
+	}
+	return nil
+}
+
+// postgresHints names the remedy where the inventory is a PostgreSQL database.
+func (e *StoreError) postgresHints() []string {
+	switch e.Trouble {
+	case Unreachable:
+		return []string{"is it running, and does it let you in? psql " + shellQuote(e.Path) + " -c 'select 1'"}
+	case Busy:
+		return []string{"who holds it: psql " + shellQuote(e.Path) + " -c 'select pid, state, query from pg_stat_activity'"}
+	case ReadOnly:
+		return []string{"is it a standby, or does the role lack rights? psql " + shellQuote(e.Path) + " -c 'select pg_is_in_recovery()'"}
+	case Full:
+		return []string{"make room on the database's server"}
+	case Damaged:
+		return []string{"see the database server's log"}
 	}
 	return nil
 }
@@ -129,8 +152,16 @@ func (inv *Inventory) wrap(doing string, err error) error {
 	if err == nil {
 		return nil
 	}
-	var se *sqlite.Error
-	if !errors.As(err, &se) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) && inv.dialect == sqlite {
+		return fmt.Errorf("%s %q: %w", doing, inv.path, err)
+	}
+	if inv.dialect == postgres {
+		if trouble, known := postgresTrouble(err); known {
+			return fmt.Errorf("%s %w", doing, &StoreError{inv.path, trouble, err})
+		}
+	}
+	var se *sqlitedriver.Error
+	if !errors.As(err, &se) {
 		return fmt.Errorf("%s %q: %w", doing, inv.path, err)
 	}
 	var trouble Trouble
@@ -158,7 +189,11 @@ func (inv *Inventory) wrap(doing string, err error) error {
 
 // isUnique reports whether a primary key or unique constraint was violated.
 func isUnique(err error) bool {
-	var se *sqlite.Error
+	var pe *pgconn.PgError
+	if errors.As(err, &pe) {
+		return pe.Code == "23505"
+	}
+	var se *sqlitedriver.Error
 	return errors.As(err, &se) &&
 		(se.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY || se.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE)
 }

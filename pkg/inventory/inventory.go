@@ -25,11 +25,17 @@ const (
 type Inventory struct {
 	path string
 	db   *sqlx.DB
+	// dialect is whose SQL the database understands.
+	dialect dialect
 }
 
 // Open opens an inventory and brings its schema up to date. A file that does not exist is an error (fs.ErrNotExist); an
-// empty file is an inventory whose creation was interrupted, and is completed.
+// empty file is an inventory whose creation was interrupted, and is completed. A path that begins with postgres:// or
+// postgresql:// names a PostgreSQL database, whose tables are made where there are none.
 func Open(ctx context.Context, path string) (*Inventory, error) {
+	if IsPostgres(path) {
+		return openPostgres(ctx, path, doingOpen)
+	}
 	info, err := os.Stat(path)
 	switch {
 	case err != nil:
@@ -41,8 +47,11 @@ func Open(ctx context.Context, path string) (*Inventory, error) {
 }
 
 // Create makes an empty inventory of mode 0600. It refuses a file that exists (fs.ErrExist). The caller syncs the
-// directory.
+// directory. A PostgreSQL database must be there, see Open.
 func Create(ctx context.Context, path string) (*Inventory, error) {
+	if IsPostgres(path) {
+		return openPostgres(ctx, path, doingCreate)
+	}
 	// The file is made here and not by SQLite, so that its mode does not depend on the umask and no symbolic link is
 	// followed. SQLite gives its journal the same mode.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -58,7 +67,7 @@ func Create(ctx context.Context, path string) (*Inventory, error) {
 // Memory makes an inventory that is gone when it is closed, for rehearsals.
 func Memory(ctx context.Context) (*Inventory, error) { return open(ctx, "", doingCreate) }
 
-// Path gives the file's name as it was given to Open.
+// Path gives the file's name as it was given to Open, or the URL of a database without its password.
 func (inv *Inventory) Path() string { return inv.path }
 
 // Close ends the use of the inventory.
@@ -73,7 +82,7 @@ func open(ctx context.Context, path, doing string) (*Inventory, error) {
 	// One connection: SQLite has one writer at a time anyway, and goroutines of this process then queue up in order
 	// instead of polling for the lock.
 	db.SetMaxOpenConns(1)
-	inv := &Inventory{path, db}
+	inv := &Inventory{path, db, sqlite}
 	if err := inv.migrate(ctx); err != nil {
 		db.Close()
 		return nil, inv.wrap(doing, err)

@@ -274,7 +274,7 @@ func TestOpenSaysWhatAFileIs(t *testing.T) {
 			fmt.Sprintf("opening the inventory %q: not an inventory of virt-pki or a certdb of cfssl: no regular file", dir)},
 		{"another database", database("other", `CREATE TABLE song (title text)`), ErrNotInventory,
 			fmt.Sprintf("opening the inventory %q: not an inventory of virt-pki or a certdb of cfssl", dir+"/other")},
-		{"newer", inv.Path(), nil, fmt.Sprintf("opening the inventory %q: inventory %q has schema 99, this program knows schemas up to 3",
+		{"newer", inv.Path(), nil, fmt.Sprintf("opening the inventory %q: inventory %q has schema 99, this program knows schemas up to 4",
 			inv.Path(), inv.Path())},
 	} {
 		_, err := Open(ctx, tt.path)
@@ -286,7 +286,7 @@ func TestOpenSaysWhatAFileIs(t *testing.T) {
 		}
 	}
 	var newer *NewerError
-	if _, err := Open(ctx, inv.Path()); !errors.As(err, &newer) || newer.Schema != 99 || newer.Known != 3 {
+	if _, err := Open(ctx, inv.Path()); !errors.As(err, &newer) || newer.Schema != 99 || newer.Known != 4 {
 		t.Errorf("newer: %v", err)
 	}
 	if _, err := Create(ctx, inv.Path()); !errors.Is(err, fs.ErrExist) {
@@ -508,7 +508,7 @@ func TestCfsslReadsAndRevokesWhatWeRecord(t *testing.T) {
 
 func TestADatabaseOfCfsslIsTakenOver(t *testing.T) {
 	ctx := context.Background()
-	ms, err := migrations()
+	ms, err := sqlite.migrations()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -11,52 +11,58 @@ import (
 	"github.com/jmoiron/sqlx"
 )
 
-// The migrations, applied in the order of their numbers. NNN_name.sql is for every database, NNN_name.sqlite.sql for
-// SQLite only. A released migration never changes.
+// The migrations, applied in the order of their numbers. NNN_name.DIALECT.sql is for one kind of database, NNN_name.sql for
+// every one that has no file of its own. A released migration never changes.
 //
 //go:embed migrations/*.sql
 var migrationFiles embed.FS
-
-// dialect selects among the migrations.
-const dialect = "sqlite"
 
 // A migration is one step of the schema.
 type migration struct {
 	version int
 	name    string
 	sql     string
+	// special says that it is for one dialect only.
+	special bool
 }
 
-// migrations reads the embedded files.
-func migrations() ([]migration, error) {
-	names, err := fs.Glob(migrationFiles, "migrations/*.sql") // sorted
+// migrations reads the embedded files of a dialect.
+func (d dialect) migrations() ([]migration, error) {
+	names, err := fs.Glob(migrationFiles, "migrations/*.sql")
 	if err != nil {
 		return nil, err
 	}
-	var ms []migration
+	byVersion := map[int]migration{}
 	for _, name := range names {
-		base := strings.TrimSuffix(strings.TrimPrefix(name, "migrations/"), ".sql")
-		base, only, special := strings.Cut(base, ".")
-		if special && only != dialect {
-			continue
-		}
+		base, only, special := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(name, "migrations/"), ".sql"), ".")
 		number, title, _ := strings.Cut(base, "_")
 		version, err := strconv.Atoi(number)
-		if err != nil || version != len(ms)+1 {
-			return nil, fmt.Errorf("migration %q is not number %d", name, len(ms)+1)
+		if err != nil {
+			return nil, fmt.Errorf("migration %q has no number", name)
+		}
+		if _, there := byVersion[version]; special && only != string(d) || !special && there && byVersion[version].special {
+			continue
 		}
 		text, err := migrationFiles.ReadFile(name)
 		if err != nil {
 			return nil, err
 		}
-		ms = append(ms, migration{version, title, string(text)})
+		byVersion[version] = migration{version, title, string(text), special}
+	}
+	ms := make([]migration, 0, len(byVersion))
+	for v := 1; v <= len(byVersion); v++ {
+		m, there := byVersion[v]
+		if !there {
+			return nil, fmt.Errorf("migration %d is missing for %s", v, d)
+		}
+		ms = append(ms, m)
 	}
 	return ms, nil
 }
 
 // migrate brings the schema up to date. An inventory that is up to date is only read.
 func (inv *Inventory) migrate(ctx context.Context) error {
-	ms, err := migrations()
+	ms, err := inv.dialect.migrations()
 	if err != nil {
 		return err
 	}
@@ -69,6 +75,9 @@ func (inv *Inventory) migrate(ctx context.Context) error {
 		return err
 	}
 	defer tx.Rollback() // after Commit it does nothing
+	if err := inv.dialect.lockSchema(ctx, tx); err != nil {
+		return err
+	}
 	// Another process may have migrated while we waited for the lock.
 	if have, err = inv.schema(ctx, tx); err != nil {
 		return err
@@ -96,7 +105,7 @@ func (inv *Inventory) migrate(ctx context.Context) error {
 // schema gives the version of the schema: 0 for an empty database, 1 or 2 for one that cfssl's migrations made.
 func (inv *Inventory) schema(ctx context.Context, q sqlx.QueryerContext) (int, error) {
 	var tables []string
-	if err := sqlx.SelectContext(ctx, q, &tables, `SELECT name FROM sqlite_master WHERE type = 'table'`); err != nil {
+	if err := sqlx.SelectContext(ctx, q, &tables, inv.dialect.tables()); err != nil {
 		return 0, err
 	}
 	has := map[string]bool{}
@@ -109,18 +118,19 @@ func (inv *Inventory) schema(ctx context.Context, q sqlx.QueryerContext) (int, e
 		if err := sqlx.GetContext(ctx, q, &version, `SELECT max(version) FROM virt_pki_schema`); err != nil {
 			return 0, err
 		}
-		ms, err := migrations()
+		ms, err := inv.dialect.migrations()
 		if err == nil && version > len(ms) {
 			err = &NewerError{inv.path, version, len(ms)}
 		}
 		return version, err
 	case has["certificates"] && has["ocsp_responses"]:
 		var column int
-		err := sqlx.GetContext(ctx, q, &column,
-			`SELECT count(*) FROM pragma_table_info('certificates') WHERE name = 'common_name'`)
+		err := sqlx.GetContext(ctx, q, &column, inv.dialect.commonNameColumns())
 		return 1 + column, err
 	case len(tables) == 0:
 		return 0, nil
+	case inv.dialect == postgres && !has["certificates"] && !has["ocsp_responses"] && !has["identity"]:
+		return 0, nil // a database may hold other things beside
 	}
 	return 0, ErrNotInventory
 }

@@ -20,6 +20,10 @@ type Filter struct {
 	Role   certs.Role
 	Layout string
 	States []State
+	// InForce leaves out what is revoked, superseded or abandoned: what remains should be in use.
+	InForce bool
+	// EndsBefore selects what ends before that time; zero: everything.
+	EndsBefore time.Time
 }
 
 // listRow is a row of certdb's table with what ours adds. What cfssl's tools may leave NULL, and all of ours for a foreign
@@ -72,6 +76,12 @@ func (inv *Inventory) List(ctx context.Context, f Filter) ([]Entry, error) {
 	}
 	if len(f.States) > 0 {
 		add("coalesce(i.state, 'foreign') IN (?)", f.States)
+	}
+	if f.InForce {
+		where = append(where, "c.status <> 'revoked' AND coalesce(i.state, 'foreign') NOT IN ('superseded', 'abandoned')")
+	}
+	if !f.EndsBefore.IsZero() {
+		add("c.expiry < ?", f.EndsBefore.UTC())
 	}
 	return inv.list(ctx, where, args)
 }
