@@ -95,6 +95,9 @@ const readError = "Error while reading file."
 func (f Files) Read() Loaded {
 	l := Loaded{role: f.Role, at: f.At, caPath: f.CA.Path, certPath: f.Cert.Path, crlPath: f.CRL.Path}
 	r := reader{Files: f, l: &l}
+	if r.Memory == nil {
+		r.Memory = new(Memory) // each file is read more than once
+	}
 	if f.Libvirt.severalIdentities() {
 		r.existence()
 	}
@@ -188,7 +191,7 @@ func (r *reader) sanity() {
 	o := Own{Role: r.Role, CertPath: r.Cert.Path, CAPath: r.CA.Path, At: r.At, Libvirt: r.Libvirt, Memory: r.Memory}
 	before := len(r.l.Findings)
 	if text, ok := r.text(r.Cert); ok {
-		c, err := certs.ImportPEM(text)
+		c, err := r.Memory.first(text)
 		if err != nil {
 			r.fail("certificate-not-importable", r.Cert, sentence(fmt.Sprintf("the file holds no certificate that libvirt can read: %s%s",
 				strings.TrimSuffix(err.Error(), "."), insteadOf(text))),
@@ -197,7 +200,7 @@ func (r *reader) sanity() {
 		o.Cert = c
 	}
 	if text, ok := r.text(r.CA); ok {
-		list, err := certs.ImportPEMList(text, maxCAs)
+		list, err := r.Memory.list(text, maxCAs)
 		if err != nil {
 			words := "CA certificate list"
 			if r.Libvirt.severalIdentities() {
@@ -208,7 +211,7 @@ func (r *reader) sanity() {
 				fmt.Sprintf("Unable to import %s %s", words, r.CA.Path))
 		}
 		o.CAs = list
-		if all, err := certs.ImportPEMList(text, 0); err == nil {
+		if all, err := r.Memory.list(text, 0); err == nil {
 			o.CAs = all
 		}
 	}
@@ -263,7 +266,7 @@ func (r *reader) loadCA() {
 	if !bytes.Contains(r.CA.Data, []byte("-----BEGIN CERTIFICATE")) && !bytes.Contains(r.CA.Data, []byte("-----BEGIN X509 CERTIFICATE")) {
 		return
 	}
-	list, err := certs.ImportPEMList(r.CA.Data, 0)
+	list, err := r.Memory.list(r.CA.Data, 0)
 	if err != nil && !r.said[r.CA.Path] {
 		r.fail("ca-file-not-importable", r.CA, sentence("the CA file cannot be loaded: "+strings.TrimSuffix(err.Error(), ".")),
 			fmt.Sprintf("Unable to set x509 CA certificate: %s: %s", r.CA.Path, err))
@@ -353,7 +356,7 @@ func (r *reader) loadIdentity() {
 		}
 		return
 	default:
-		chain, err := certs.ImportPEMList(r.Cert.Data, 0)
+		chain, err := r.Memory.list(r.Cert.Data, 0)
 		if err != nil {
 			if !r.said[r.Cert.Path] {
 				r.badChain(err, words)

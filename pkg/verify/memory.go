@@ -8,22 +8,79 @@ import (
 )
 
 // A Memory remembers which signatures were found good, so that a thousand clients do not check the same server's
-// certificate a thousand times. It remembers neither dates nor verdicts. The zero value is ready; it may be used by
-// several goroutines. A nil *Memory remembers nothing.
+// certificate a thousand times, and what certificates a PEM text holds, so that the same CA file is not read a thousand
+// times. It remembers neither dates nor verdicts. The zero value is ready; it may be used by several goroutines. A nil
+// *Memory remembers nothing.
 type Memory struct {
-	mu   sync.Mutex
-	good map[[sha256.Size]byte]struct{}
+	mu    sync.Mutex
+	good  map[[sha256.Size]byte]struct{}
+	lists map[[sha256.Size]byte][]*certs.Certificate
 }
 
-// maxRemembered bounds a Memory; what comes later is checked every time.
-const maxRemembered = 1 << 16
+// maxRemembered bounds a Memory's signatures and maxLists its texts; what comes later is done every time.
+const (
+	maxRemembered = 1 << 16
+	maxLists      = 1 << 12
+)
 
-func memoryKey(cert, issuer *certs.Certificate) (key [sha256.Size]byte) {
+func memoryKey(cert, issuer *certs.Certificate) [sha256.Size]byte {
+	return signatureKey(cert.Raw, issuer.RawPublicKeyInfo)
+}
+
+func signatureKey(der, issuerKey []byte) (key [sha256.Size]byte) {
 	h := sha256.New()
-	h.Write(cert.Raw)
-	h.Write(issuer.RawPublicKeyInfo)
+	h.Write(der)
+	h.Write(issuerKey)
 	h.Sum(key[:0])
 	return key
+}
+
+// Signed notes a certificate whose signature was checked elsewhere: by who has just made it, as
+// x509.CreateCertificate does. issuerKey is the issuer's SubjectPublicKeyInfo in DER.
+func (m *Memory) Signed(der, issuerKey []byte) { m.add(signatureKey(der, issuerKey)) }
+
+// list is certs.ImportPEMList.
+func (m *Memory) list(text []byte, limit int) ([]*certs.Certificate, error) {
+	all, err := m.all(text)
+	switch {
+	case err != nil && limit > 0:
+		return certs.ImportPEMList(text, limit) // what is broken may lie beyond the limit
+	case err == nil && limit > 0 && len(all) > limit:
+		all = all[:limit:limit]
+	}
+	return all, err
+}
+
+// first is certs.ImportPEM.
+func (m *Memory) first(text []byte) (*certs.Certificate, error) {
+	if all, err := m.all(text); err == nil {
+		return all[0], nil
+	}
+	return certs.ImportPEM(text)
+}
+
+// all reads all certificates of a text.
+func (m *Memory) all(text []byte) ([]*certs.Certificate, error) {
+	key := sha256.Sum256(text)
+	m.mu.Lock()
+	list := m.lists[key]
+	m.mu.Unlock()
+	if list != nil {
+		return list, nil
+	}
+	list, err := certs.ImportPEMList(text, 0)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.lists == nil {
+		m.lists = map[[sha256.Size]byte][]*certs.Certificate{}
+	}
+	if len(m.lists) < maxLists {
+		m.lists[key] = list
+	}
+	return list, nil
 }
 
 // knows reports whether issuer's key is known to have signed cert.
@@ -42,7 +99,10 @@ func (m *Memory) remember(cert, issuer *certs.Certificate) {
 	if m == nil {
 		return
 	}
-	key := memoryKey(cert, issuer)
+	m.add(memoryKey(cert, issuer))
+}
+
+func (m *Memory) add(key [sha256.Size]byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.good == nil {
