@@ -8,13 +8,16 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 // Options say how a plan is carried out.
@@ -162,7 +165,8 @@ func (p *Plan) fill(ctx context.Context, stage *durable.Staging, found Found, o 
 	}); err != nil {
 		return Made{}, err
 	}
-	if err := q.proven(ctx, b, stage.Root().FS(), o); err != nil {
+	stage.SyncAhead() // while it is proven
+	if err := q.proven(ctx, b, stage.FS(), o); err != nil {
 		return Made{}, err
 	}
 	// The inventory lies in the stage: that they are published comes true with the rename.
@@ -195,7 +199,15 @@ func (p *Plan) issue(ctx context.Context, o Options) (*batch, error) {
 	if err != nil {
 		return nil, err
 	}
+	trusted, err := p.authority.Certificates()
+	if err != nil {
+		return nil, err
+	}
+	p.memory = new(verify.Memory)
 	b := &batch{issued: issued}
+	for _, one := range issued {
+		p.memory.Signed(one.DER, trusted[0].RawPublicKeyInfo)
+	}
 	for i, planned := range p.Identities() {
 		planned.NotAfter = issued[i].Entry.NotAfter
 		b.made.Identities = append(b.made.Identities, Identity{planned, issued[i].Entry.Serial})
@@ -206,17 +218,22 @@ func (p *Plan) issue(ctx context.Context, o Options) (*batch, error) {
 // write puts each member's files where into says: below a name in a directory.
 func (p *Plan) write(ctx context.Context, b *batch, o Options, into func(Member) (*durable.Dir, string, error)) error {
 	members := p.members()
-	wrote := o.progress("writing", len(members))
-	for n, indices := range members {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		m := p.member(indices)
-		files, err := p.files(indices, b.issued, p.authority.BundlePEM())
+	workers := o.workers()
+	if p.spec.flat() {
+		workers = 1 // all write the same CA certificate
+	}
+	bundle := p.authority.BundlePEM()
+	closed := make([][]string, len(members))
+	var one sync.Mutex
+	err := parallel(ctx, len(members), workers, func(n int) error {
+		m := p.member(members[n])
+		files, err := p.files(members[n], b.issued, bundle)
 		if err != nil {
 			return err
 		}
+		one.Lock()
 		d, below, err := into(m)
+		one.Unlock()
 		if err != nil {
 			return fmt.Errorf("making %q: %w", p.spec.tree(m), err)
 		}
@@ -229,13 +246,12 @@ func (p *Plan) write(ctx context.Context, b *batch, o Options, into func(Member)
 		}
 		for _, name := range written.Closed {
 			name = strings.TrimPrefix(name, "/"+below)
-			b.made.Closed = append(b.made.Closed, filepath.Join(p.spec.tree(m), name))
+			closed[n] = append(closed[n], filepath.Join(p.spec.tree(m), name))
 		}
-		if wrote != nil {
-			wrote(n + 1)
-		}
-	}
-	return nil
+		return nil
+	}, o.progress("writing", len(members)))
+	b.made.Closed = append(b.made.Closed, slices.Concat(closed...)...)
+	return err
 }
 
 // proven proves what was written below fsys.

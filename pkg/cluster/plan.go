@@ -10,6 +10,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 // A Plan is a Spec that was checked, with everything that would be made. It is good for one Make or Add.
@@ -20,6 +21,8 @@ type Plan struct {
 	authority *ca.Authority // the one, or the double of the one, that prepared
 	// csr is set when the only identity is for a request; its key is elsewhere.
 	csr *ca.CSR
+	// memory knows the certificates that were issued, whose signatures were checked when they were made; or nil.
+	memory *verify.Memory
 }
 
 // A Planned is one identity of a plan.

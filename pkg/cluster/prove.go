@@ -2,13 +2,11 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
-	"runtime"
-	"sort"
+	"slices"
 	"strings"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -93,16 +91,33 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 	for _, v := range versions {
 		proof.Versions = append(proof.Versions, v.String())
 	}
-	var servers, clients []end
+	if p.memory == nil {
+		p.memory = new(verify.Memory)
+	}
+	type identity struct {
+		want int
+		role certs.Role
+	}
+	var list []identity
 	for i, w := range p.wants {
 		for _, role := range w.fills {
-			e, failures := p.readEnd(fsys, i, role, versions)
-			proof.Failures = append(proof.Failures, failures...)
-			if role == certs.Server {
-				servers = append(servers, e)
-			} else {
-				clients = append(clients, e)
-			}
+			list = append(list, identity{i, role})
+		}
+	}
+	ends, failures := make([]end, len(list)), make([][]Failure, len(list))
+	if err := parallel(ctx, len(list), o.workers(), func(n int) error {
+		ends[n], failures[n] = p.readEnd(fsys, list[n].want, list[n].role, versions)
+		return nil
+	}, nil); err != nil {
+		return proof, err
+	}
+	proof.Failures = slices.Concat(failures...)
+	var servers, clients []end
+	for n, e := range ends {
+		if list[n].role == certs.Server {
+			servers = append(servers, e)
+		} else {
+			clients = append(clients, e)
 		}
 	}
 	if len(proof.Failures) > 0 || p.csr != nil { // without the key there is no handshake
@@ -110,7 +125,12 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 	}
 	pairs, total := pairsOf(servers, clients)
 	proof.Pairs, proof.Handshakes = total, len(pairs)
-	err := proof.connect(ctx, pairs, servers, clients, versions, p.spec.Now, o.progress("proving", len(pairs)))
+	failures = make([][]Failure, len(pairs))
+	err := parallel(ctx, len(pairs), o.workers(), func(n int) (err error) {
+		failures[n], err = pair(ctx, servers[pairs[n][0]], clients[pairs[n][1]], versions, p.spec.Now, p.memory)
+		return err
+	}, o.progress("proving", len(pairs)))
+	proof.Failures = slices.Concat(failures...)
 	return proof, err
 }
 
@@ -154,59 +174,6 @@ func pairsOf(servers, clients []end) (pairs [][2]int, total int) {
 	return pairs, total
 }
 
-// connect does the handshakes with as many workers as there are processors.
-func (proof *Proof) connect(ctx context.Context, pairs [][2]int, servers, clients []end, versions []verify.Version, at time.Time, progress func(int)) error {
-	var next, done atomic.Int64
-	var mu sync.Mutex
-	var failed error
-	type numbered struct {
-		pair int
-		Failure
-	}
-	var failures []numbered
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	memory := new(verify.Memory)
-	var group sync.WaitGroup
-	for range min(len(pairs), runtime.GOMAXPROCS(0)) {
-		group.Go(func() {
-			for ctx.Err() == nil {
-				n := int(next.Add(1)) - 1
-				if n >= len(pairs) {
-					return
-				}
-				bad, err := pair(ctx, servers[pairs[n][0]], clients[pairs[n][1]], versions, at, memory)
-				if err != nil || bad != nil {
-					mu.Lock()
-					if err != nil && failed == nil {
-						failed = err
-						cancel()
-					}
-					for _, f := range bad {
-						failures = append(failures, numbered{n, f})
-					}
-					mu.Unlock()
-				}
-				if d := done.Add(1); progress != nil {
-					progress(int(d))
-				}
-			}
-		})
-	}
-	group.Wait()
-	if failed != nil {
-		return failed
-	}
-	if int(done.Load()) < len(pairs) {
-		return ctx.Err()
-	}
-	sort.SliceStable(failures, func(i, j int) bool { return failures[i].pair < failures[j].pair })
-	for _, f := range failures {
-		proof.Failures = append(proof.Failures, f.Failure)
-	}
-	return nil
-}
-
 // pair connects a client with a server under its first name, and has every version judge what each end saw.
 func pair(ctx context.Context, s, c end, versions []verify.Version, at time.Time, memory *verify.Memory) ([]Failure, error) {
 	var bad []Failure
@@ -240,9 +207,12 @@ func (p *Plan) readEnd(fsys fs.FS, i int, role certs.Role, versions []verify.Ver
 		data, err := fs.ReadFile(fsys, p.inTree(w, name))
 		return verify.File{Path: name, Data: data, Err: err}
 	}
-	files := verify.Files{Role: role, CA: read(paths.CA), Cert: read(paths.Cert), At: p.spec.Now}
+	files := verify.Files{Role: role, CA: read(paths.CA), Cert: read(paths.Cert), At: p.spec.Now, Memory: p.memory}
+	judge := verify.Files.Read
 	if p.csr == nil {
 		files.Key = read(paths.Key)
+	} else {
+		judge = withoutKey
 	}
 	e := end{name: w.member.Name, family: "libvirt"}
 	if w.kind.ForQEMU() {
@@ -253,18 +223,27 @@ func (p *Plan) readEnd(fsys fs.FS, i int, role certs.Role, versions []verify.Ver
 		failure = Failure{Outcome: finding.DaemonDown, Server: w.member.Name}
 	}
 	var failures []Failure
-	for _, v := range versions {
-		files.Libvirt = v
-		loaded := files.Read()
-		for _, f := range loaded.Findings {
+	var loaded verify.Loaded
+	for i, v := range versions {
+		var found []finding.Finding
+		if files.Libvirt = v; i == 0 || len(failures) > 0 {
+			loaded = judge(files)
+			found = loaded.Findings
+		} else {
+			// With files that are there and can be read, only the sanity check depends on the version.
+			own := loaded.Own
+			own.Libvirt = v
+			found = own.Check()
+		}
+		for _, f := range found {
 			if f.Severity == finding.Error {
 				failure.Version, failure.Message = v.String(), f.Message
 				failures = append(failures, failure)
 				break
 			}
 		}
-		e.creds = handshake.Credentials{CAs: loaded.CAs, Chain: loaded.Chain, Key: loaded.Key}
 	}
+	e.creds = handshake.Credentials{CAs: loaded.CAs, Chain: loaded.Chain, Key: loaded.Key}
 	if role != certs.Server || len(e.creds.Chain) == 0 {
 		return e, failures
 	}
@@ -279,4 +258,18 @@ func (p *Plan) readEnd(fsys fs.FS, i int, role certs.Role, versions []verify.Ver
 		}
 	}
 	return e, failures
+}
+
+// withoutKey judges the files of an end whose key is elsewhere: the certificates are judged as with it.
+func withoutKey(f verify.Files) verify.Loaded {
+	own := verify.Own{Role: f.Role, CertPath: f.Cert.Path, CAPath: f.CA.Path, At: f.At, Libvirt: f.Libvirt}
+	cert, err := certs.ImportPEM(f.Cert.Data)
+	if err == nil {
+		own.Cert = cert
+		own.CAs, err = certs.ImportPEMList(f.CA.Data, 0)
+	}
+	if err = errors.Join(f.Cert.Err, f.CA.Err, err); err != nil {
+		return verify.Loaded{Findings: []finding.Finding{{Severity: finding.Error, Message: err.Error()}}}
+	}
+	return verify.Loaded{Own: own, CAs: own.CAs, Chain: []*certs.Certificate{cert}, Findings: own.Check()}
 }
