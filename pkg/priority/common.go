@@ -352,6 +352,25 @@ func (n *negotiation) signature(keys []KeyKind) (uint8, bool) {
 	return sNone, false
 }
 
+// ClientSignature says with which algorithm a client with a key of this kind signs in a session of this version; empty
+// up to TLS 1.1, where it is fixed. ok is false where the two ends' lists leave none: GnuTLS then sends no certificate,
+// and libvirt's daemon refuses the client with "No certificate was found".
+func ClientSignature(client, server *Expansion, version string, key KeyKind) (name string, ok bool) {
+	v, known := protocolTable.lookup(version, build{})
+	if !known || !isTLS(v) {
+		return "", false
+	}
+	if v < vTLS12 {
+		return "", key != KeyRSAPSS && key < KeyEd25519
+	}
+	for _, s := range server.signatures.all() {
+		if sig := signatureOf(signatures[s].id, v); sig != sNone && client.signatures.has(sig) && key.signs(sig, v) {
+			return signatureTable.name(sig), true
+		}
+	}
+	return "", false
+}
+
 // refused says that the client refuses the server's choice, though it offered its number: ECDSA-SHA256 and
 // ECDSA-SECP256R1-SHA256 share one.
 func (n *negotiation) refused(sig uint8) *Mismatch {
