@@ -111,11 +111,6 @@ func (p *Plan) add(ctx context.Context, d *durable.Dir, o Options) (*batch, erro
 		return nil, err
 	}
 	stages := map[string]*durable.Staging{} // by member; a flat directory has one for all
-	defer func() {
-		for _, s := range stages {
-			s.Discard()
-		}
-	}()
 	err = p.write(ctx, b, o, func(m Member) (_ *durable.Dir, _ string, err error) {
 		name := p.stageName(m)
 		s := stages[name]
@@ -132,6 +127,9 @@ func (p *Plan) add(ctx context.Context, d *durable.Dir, o Options) (*batch, erro
 	}
 	if err == nil {
 		err = p.publish(b, d, stages, o)
+	}
+	for _, s := range stages { // before the inventory says that all is done
+		s.Discard()
 	}
 	// Whatever happened: what the inventory says is what lies there.
 	var published, abandoned []inventory.Key

@@ -1,0 +1,268 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/internal/durable"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/layout"
+)
+
+// program is what the test binary does as a program: "make", "make-flat", "adopt", "add", "add-flat" with the arguments
+// DIR, or DIR OUT CLIENT. With VIRT_PKI_TEST_STEP=N it kills itself before step N, and it says on standard output which
+// steps it takes.
+func program(what string, args []string) int {
+	syscall.Umask(0) // what is closed must be so by intent
+	kill, _ := strconv.Atoi(os.Getenv("VIRT_PKI_TEST_STEP"))
+	out := bufio.NewWriter(os.Stdout)
+	defer out.Flush()
+	n := 0
+	step := func(s string) {
+		if n++; n == kill {
+			syscall.Kill(os.Getpid(), syscall.SIGKILL)
+			select {}
+		}
+		fmt.Fprintf(out, "%d %s\n", n, s)
+	}
+	if err := run(what, args, step); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return 0
+}
+
+func run(what string, args []string, step func(string)) error {
+	ctx := context.Background()
+	s := Spec{Dir: args[0], Now: time.Now(), Members: []Member{{Name: "kvm1", Role: certs.Peer}, {Name: "admin", Role: certs.Client}}}
+	s.Kinds = []layout.Kind{layout.Libvirt, layout.QEMU}
+	if strings.HasSuffix(what, "-flat") {
+		s.Kinds, s.Members = []layout.Kind{layout.PkiPath}, []Member{{Name: "kvm1", Role: certs.Server}, {Name: "admin", Role: certs.Client}}
+	}
+	o := Options{Step: step}
+	if strings.HasPrefix(what, "add") {
+		s.Dir, s.Members = args[1], []Member{{Name: args[2], Role: certs.Client}}
+		if what == "add" {
+			s.Kinds = nil
+		}
+		a, err := ca.Open(ctx, filepath.Join(args[0], AuthorityName))
+		if err != nil {
+			return err
+		}
+		defer a.Close()
+		if err := a.Unlock(nil); err != nil {
+			return err
+		}
+		p, err := s.Plan(a)
+		if err != nil {
+			return err
+		}
+		_, err = p.Add(ctx, o)
+		return err
+	}
+	subject, err := dn.Parse("CN=Acme CA")
+	if err != nil {
+		return err
+	}
+	cs := ca.Spec{Subject: subject, Now: s.Now, Step: step}
+	double, err := cs.Rehearse()
+	if err != nil {
+		return err
+	}
+	found := founded(cs)
+	if what == "adopt" {
+		ad := ca.Adoption{Now: s.Now, Step: step}
+		if ad.Cert, err = os.ReadFile(args[1] + "/cacert.pem"); err != nil {
+			return err
+		}
+		if ad.Key, err = os.ReadFile(args[1] + "/private/cakey.pem"); err != nil {
+			return err
+		}
+		if double, err = ad.Rehearse(); err != nil {
+			return err
+		}
+		found = func(ctx context.Context, dir string) (*ca.Authority, error) { return ca.Adopt(ctx, dir, ad) }
+	}
+	p, err := s.Plan(double)
+	if err != nil {
+		return err
+	}
+	_, err = p.Make(ctx, found, o)
+	return err
+}
+
+// killed runs the program and kills it before step n; it reports whether it got so far.
+func killed(t *testing.T, n int, what string, args ...string) bool {
+	t.Helper()
+	cmd := self(what, args...)
+	cmd.Env = append(cmd.Env, "VIRT_PKI_TEST_STEP="+strconv.Itoa(n))
+	out, err := cmd.CombinedOutput()
+	if ws, ok := cmd.ProcessState.Sys().(syscall.WaitStatus); ok && ws.Signaled() && ws.Signal() == syscall.SIGKILL {
+		return true
+	}
+	if err != nil {
+		t.Fatalf("%s, step %d: %v: %s", what, n, err, out)
+	}
+	return false
+}
+
+// closed checks that nobody but the owner can read a key below top: by the key's mode or by that of a directory above it.
+// open are base names whose mode is to let others in (libvirt wants it for the system's client key); only a directory
+// protects them.
+func closed(t *testing.T, when, top string, open ...string) {
+	t.Helper()
+	walk(t, top, func(path string, text []byte, info fs.FileInfo) {
+		if !strings.Contains(string(text), "PRIVATE KEY") {
+			return
+		}
+		byMode := info.Mode().Perm()&0o077 == 0
+		mayBeOpen := false
+		for _, base := range open {
+			name := filepath.Base(path)
+			mayBeOpen = mayBeOpen || name == base || strings.HasPrefix(name, "."+base+".virt-pki-tmp-")
+		}
+		if !byMode && !mayBeOpen {
+			t.Errorf("%s: %s has mode %04o", when, path, info.Mode().Perm())
+		}
+		byDirectory := false
+		for dir := filepath.Dir(path); len(dir) > len(top); dir = filepath.Dir(dir) {
+			st, err := os.Lstat(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			byDirectory = byDirectory || st.Mode().Perm()&0o077 == 0
+		}
+		if !byDirectory {
+			t.Errorf("%s: %s lies open to others", when, path)
+		}
+	})
+}
+
+// noLeftovers checks that nothing unfinished lies below top.
+func noLeftovers(t *testing.T, when, top string) {
+	t.Helper()
+	for _, line := range tree(t, top) {
+		name := filepath.Base(strings.TrimSuffix(line[5:], "/"))
+		if durable.IsLeftover(name) || strings.HasSuffix(name, ".new") || strings.HasSuffix(name, "-journal") {
+			t.Errorf("%s: left: %s", when, line[5:])
+		}
+	}
+}
+
+func TestMakeKilledAtEveryStep(t *testing.T) {
+	_, a := cluster(t)
+	for _, what := range []string{"make", "make-flat", "adopt"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			reached := 0
+			for n := 1; ; n++ {
+				when := fmt.Sprintf("%s killed before step %d", what, n)
+				top := t.TempDir()
+				if err := os.Chmod(top, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				dir := filepath.Join(top, "made", "cluster")
+				if !killed(t, n, what, dir, a.Dir()) {
+					break
+				}
+				reached = n
+				closed(t, when, top, "clientkey.pem")
+				_, err := os.Lstat(dir)
+				whole := err == nil // the rename was done
+				if whole {
+					accounted(t, dir, open(t, dir))
+				} else if out, err := self(what, dir, a.Dir()).CombinedOutput(); err != nil {
+					t.Fatalf("%s: the second run: %v: %s", when, err, out)
+				}
+				noLeftovers(t, when, top)
+				b := open(t, dir)
+				want := map[string]string{"make": "5 published", "adopt": "5 published", "make-flat": "2 published"}[what]
+				if got := states(t, b); got != want {
+					t.Errorf("%s: inventory: %s, want %s", when, got, want)
+				}
+				if n, want := accounted(t, dir, b), map[string]int{"make": 11, "adopt": 11, "make-flat": 4}[what]; n != want {
+					t.Errorf("%s: %d certificates, want %d", when, n, want)
+				}
+				b.Close()
+			}
+			if reached < 40 {
+				t.Errorf("only %d steps", reached)
+			}
+			t.Logf("%d steps", reached)
+		})
+	}
+}
+
+func TestAddKilledAtEveryStep(t *testing.T) {
+	for _, what := range []string{"add", "add-flat"} {
+		t.Run(what, func(t *testing.T) {
+			t.Parallel()
+			dir, a := cluster(t)
+			reached := 0
+			for n := 1; ; n++ {
+				when := fmt.Sprintf("%s killed before step %d", what, n)
+				client := fmt.Sprintf("client%d", n)
+				top := t.TempDir()
+				if err := os.Chmod(top, 0o755); err != nil {
+					t.Fatal(err)
+				}
+				out := filepath.Join(top, "out")
+				if !killed(t, n, what, dir, out, client) {
+					break
+				}
+				reached = n
+				closed(t, when, top, "clientkey.pem")
+				if _, err := os.Lstat(out); err == nil {
+					accounted(t, out, a)
+				}
+				if text, err := self(what, dir, out, client).CombinedOutput(); err != nil {
+					t.Fatalf("%s: the second run: %v: %s", when, err, text)
+				}
+				noLeftovers(t, when, top)
+				closed(t, when, top, "clientkey.pem")
+				if n := accounted(t, out, a); n != 2 {
+					t.Errorf("%s: %d certificates", when, n)
+				}
+				// What lies there is published, all else is not.
+				entries, err := a.Inventory().ByHost(context.Background(), client)
+				if err != nil {
+					t.Fatal(err)
+				}
+				published := 0
+				for _, e := range entries {
+					if e.State == inventory.Published {
+						published++
+						found := false
+						walk(t, out, func(_ string, text []byte, _ fs.FileInfo) { found = found || string(text) == string(e.PEM) })
+						if !found {
+							t.Errorf("%s: published, but not there: %s", when, e.Serial)
+						}
+					}
+				}
+				if published != 1 {
+					t.Errorf("%s: %d published of %d", when, published, len(entries))
+				}
+				// A third has nothing to do and does nothing.
+				if text, err := self(what, dir, out, client).CombinedOutput(); err == nil || !strings.Contains(string(text), "there already") && !strings.Contains(string(text), "already there") {
+					t.Errorf("%s: the third run: %v: %s", when, err, text)
+				}
+			}
+			if reached < 20 {
+				t.Errorf("only %d steps", reached)
+			}
+			t.Logf("%d steps", reached)
+		})
+	}
+}
