@@ -353,8 +353,10 @@ func (n *negotiation) signature(keys []KeyKind) (uint8, bool) {
 }
 
 // ClientSignature says with which algorithm a client with a key of this kind signs in a session of this version; empty
-// up to TLS 1.1, where it is fixed. ok is false where the two ends' lists leave none: GnuTLS then sends no certificate,
-// and libvirt's daemon refuses the client with "No certificate was found".
+// up to TLS 1.1, where it is fixed. ok is false where the two ends' lists leave none: with TLS 1.3 GnuTLS then sends no
+// certificate, and libvirt's daemon refuses the client with "No certificate was found"; with older versions the
+// handshake fails. It also fails where the client takes an algorithm that only shares its number with one of the
+// server's.
 func ClientSignature(client, server *Expansion, version string, key KeyKind) (name string, ok bool) {
 	v, known := protocolTable.lookup(version, build{})
 	if !known || !isTLS(v) {
@@ -365,6 +367,9 @@ func ClientSignature(client, server *Expansion, version string, key KeyKind) (na
 	}
 	for _, s := range server.signatures.all() {
 		if sig := signatureOf(signatures[s].id, v); sig != sNone && client.signatures.has(sig) && key.signs(sig, v) {
+			if !server.signatures.has(sig) {
+				return "", false
+			}
 			return signatureTable.name(sig), true
 		}
 	}

@@ -95,3 +95,25 @@ func TestCommonSaysWhenTheClientMustTryAgain(t *testing.T) {
 		t.Errorf("got %+v, %v; want a retry with SECP521R1", a, err)
 	}
 }
+
+func TestClientSignatureSaysWhetherTheClientCanSign(t *testing.T) {
+	for _, c := range []struct {
+		client, server, version string
+		key                     priority.KeyKind
+		want                    string
+		ok                      bool
+	}{
+		{"NORMAL", "NORMAL", "TLS1.3", priority.KeyECDSAP384, "ECDSA-SECP384R1-SHA384", true},
+		{"NORMAL", "NORMAL", "TLS1.2", priority.KeyECDSAP384, "ECDSA-SHA256", true},
+		{"NORMAL", "NORMAL", "TLS1.1", priority.KeyRSA, "", true},
+		{"NORMAL", "NORMAL", "TLS1.1", priority.KeyEd25519, "", false},
+		{"NORMAL", "SECURE192", "TLS1.3", priority.KeyEd25519, "", false},
+		{"NORMAL", "NORMAL:-SIGN-ECDSA-SHA256", "TLS1.2", priority.KeyECDSAP256, "", false}, // the number is another's
+		{"NORMAL", "NORMAL", "SSL3.0", priority.KeyRSA, "", false},
+	} {
+		got, ok := priority.ClientSignature(expand(t, c.client, priority.Options{}), expand(t, c.server, priority.Options{}), c.version, c.key)
+		if got != c.want || ok != c.ok {
+			t.Errorf("%+v: got %q, %v", c, got, ok)
+		}
+	}
+}
