@@ -60,6 +60,11 @@ func (e *usageError) hint(format string, a ...any) *usageError {
 	return e
 }
 
+// invalid is a wrong value of an option (name with its dashes), with err's reason and hints.
+func invalid(option, value string, err error) *usageError {
+	return &usageError{fmt.Sprintf("%s %s: %s", option, shellQuote(value), err), hints(err)}
+}
+
 // run is the whole program: arguments (args[0] is the program's name) and streams in, an exit status out.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	p := &program{stdin: stdin, stdout: stdout, stderr: stderr, getenv: os.Getenv, now: time.Now}

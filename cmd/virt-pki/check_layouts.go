@@ -86,7 +86,7 @@ func (p *program) places(dir string, o checkOptions) (root string, places []layo
 	if o.layouts != nil {
 		for _, name := range o.layouts {
 			if _, err := layout.ParseKind(name); err != nil {
-				return "", nil, usage("--layout: %s", err)
+				return "", nil, invalid("--layout", name, err)
 			}
 		}
 		places = slices.DeleteFunc(places, func(pl layout.Place) bool { return !slices.Contains(o.layouts, string(pl.Kind)) })

@@ -8,6 +8,8 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/handshake"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/preflight"
+	"github.com/virt-pki/virt-pki/pkg/priority"
 	"github.com/virt-pki/virt-pki/pkg/probe"
 	"github.com/virt-pki/virt-pki/pkg/uri"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -16,7 +18,7 @@ import (
 // commands lists the commands as the help shows them.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{
-		p.initCommand(), p.issueCommand(), p.checkCommand(), p.verifyCommand(),
+		p.initCommand(), p.issueCommand(), p.checkCommand(), p.preflightCommand(), p.verifyCommand(),
 		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.confCommand(), p.explainCommand(),
 		p.completionCommand(), p.manCommand(),
 	}
@@ -25,5 +27,5 @@ func (p *program) commands() []*cli.Command {
 // catalogue gathers the rules of all packages.
 func catalogue() (finding.Catalogue, error) {
 	return finding.NewCatalogue(ca.Rules(), verify.Rules(), layout.Rules(), handshake.Rules(), uri.Rules(), probe.Rules(),
-		conf.Rules())
+		conf.Rules(), priority.Rules(), preflight.Rules())
 }

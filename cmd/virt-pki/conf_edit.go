@@ -69,7 +69,7 @@ func (p *program) confSet(c *cli.Context) error {
 	}
 	value, err := conf.ParseValue(kind, key, text)
 	if err != nil {
-		return usage("%s: %s", key, err).hint("%s", joinHints(err))
+		return &usageError{key + ": " + err.Error(), hints(err)}
 	}
 	changed, err := f.Set(key, value)
 	if err != nil {

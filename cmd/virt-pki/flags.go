@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -49,7 +50,7 @@ func timeoutFlag() cli.Flag {
 func failOn(c *cli.Context) (finding.Severity, error) {
 	s, err := finding.ParseSeverity(c.String("fail-on"))
 	if err != nil {
-		return 0, usage("--fail-on: %s", err)
+		return 0, invalid("--fail-on", c.String("fail-on"), err)
 	}
 	return s, nil
 }
@@ -63,7 +64,7 @@ func (p *program) at(c *cli.Context) (time.Time, error) {
 	if d, ok := strings.CutPrefix(s, "+"); ok {
 		span, err := parseSpan(d)
 		if err != nil {
-			return time.Time{}, usage("--at %s: %s", s, err)
+			return time.Time{}, invalid("--at", s, err)
 		}
 		return p.now().Add(span), nil
 	}
@@ -72,7 +73,7 @@ func (p *program) at(c *cli.Context) (time.Time, error) {
 			return t, nil
 		}
 	}
-	return time.Time{}, usage("--at %s: not a time", s).hint("write 2027-01-31, 2027-01-31T12:00:00Z or +90d")
+	return time.Time{}, usage("--at %s: not a time", shellQuote(s)).hint("write 2027-01-31, 2027-01-31T12:00:00Z or +90d")
 }
 
 // parseSpan reads a length of time in days, weeks, years or Go's units: 90d, 2w, 10y, 36h.
@@ -105,7 +106,7 @@ func versions(c *cli.Context) ([]verify.Version, error) {
 	for _, w := range strings.Split(s, ",") {
 		v, err := verify.ParseVersion(strings.TrimSpace(w))
 		if err != nil {
-			return nil, usage("--libvirt: %s", err)
+			return nil, invalid("--libvirt", w, err)
 		}
 		out = append(out, v)
 	}
@@ -114,6 +115,40 @@ func versions(c *cli.Context) ([]verify.Version, error) {
 
 // maxInput bounds what is read from one file: no certificate, configuration or list is anywhere near it.
 const maxInput = 64 << 20
+
+// read reads a file that something is to be read from, for an error that says what and where.
+func (p *program) read(what, name string) ([]byte, error) {
+	text, err := p.readFile(name)
+	if err != nil {
+		return nil, &readError{what, name, err}
+	}
+	return text, nil
+}
+
+// A readError says which file cannot be read.
+type readError struct {
+	what, name string
+	err        error
+}
+
+func (e *readError) Error() string {
+	reason := e.err
+	var pe *fs.PathError
+	if errors.As(reason, &pe) {
+		reason = pe.Err
+	}
+	return fmt.Sprintf("reading %s %q: %s", e.what, e.name, reason)
+}
+
+func (e *readError) Unwrap() error { return e.err }
+
+// Hints names what lets this user read it.
+func (e *readError) Hints() []string {
+	if errors.Is(e.err, fs.ErrPermission) {
+		return []string{"run virt-pki as a user who may read it: ls -l " + shellQuote(e.name)}
+	}
+	return nil
+}
 
 // readFile reads a file, or standard input for "-", up to maxInput. A directory, a device or a larger file is an error
 // at once.
@@ -149,10 +184,7 @@ func readLimited(r io.Reader, name string) ([]byte, error) {
 func parseDN(flag, text string) (dn.Name, error) {
 	n, err := dn.Parse(text)
 	if err != nil {
-		return dn.Name{}, usage("%s %s: %s", flag, text, err).hint("%s", joinHints(err))
+		return dn.Name{}, invalid(flag, text, err)
 	}
 	return n, nil
 }
-
-// joinHints gives the hints of an error as one; usage drops an empty one.
-func joinHints(err error) string { return strings.Join(hints(err), "; ") }

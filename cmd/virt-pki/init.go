@@ -100,7 +100,7 @@ func (p *program) init(c *cli.Context) error {
 		for _, text := range c.StringSlice(r.flag) {
 			m, err := cluster.ParseMember(r.role, text)
 			if err != nil {
-				return usage("--%s %s: %s", r.flag, text, cause(err)).hint("%s", joinHints(err))
+				return invalid("--"+r.flag, text, cause(err))
 			}
 			spec.Members = append(spec.Members, m)
 		}
@@ -169,12 +169,12 @@ func (p *program) foundation(c *cli.Context, spec cluster.Spec, policy ca.Policy
 	}
 	if t := c.String("ca-key-type"); t != "" {
 		if cs.Key, err = certs.ParseKeyAlgorithm(t); err != nil {
-			return nil, nil, usage("--ca-key-type: %s", err)
+			return nil, nil, invalid("--ca-key-type", t, err)
 		}
 	}
 	span, err := parseSpan(c.String("ca-lifetime"))
-	if err != nil {
-		return nil, nil, usage("--ca-lifetime: %s", err)
+	if err != nil || span < time.Minute {
+		return nil, nil, usage("--ca-lifetime %s: not a length of time such as 10y or 3650d", shellQuote(c.String("ca-lifetime")))
 	}
 	cs.NotAfter = spec.Now.Add(span)
 	for _, l := range []struct {
@@ -183,7 +183,7 @@ func (p *program) foundation(c *cli.Context, spec cluster.Spec, policy ca.Policy
 	}{{"permit", false}, {"exclude", true}} {
 		for _, text := range c.StringSlice(l.flag) {
 			if err := cs.Constraints.ParseConstraint(text, l.excluded); err != nil {
-				return nil, nil, usage("--%s: %s", l.flag, err)
+				return nil, nil, invalid("--"+l.flag, text, err)
 			}
 		}
 	}
@@ -206,11 +206,11 @@ func (p *program) adoption(c *cli.Context, spec cluster.Spec, policy ca.Policy) 
 	}
 	ad := ca.Adoption{CertPath: c.String("ca-cert"), KeyPath: c.String("ca-key"), Policy: policy, Now: spec.Now}
 	var err error
-	if ad.Cert, err = p.readFile(ad.CertPath); err != nil {
-		return nil, nil, fmt.Errorf("reading the CA certificate: %w", err)
+	if ad.Cert, err = p.read("the CA certificate", ad.CertPath); err != nil {
+		return nil, nil, err
 	}
-	if ad.Key, err = p.readFile(ad.KeyPath); err != nil {
-		return nil, nil, fmt.Errorf("reading the CA key: %w", err)
+	if ad.Key, err = p.read("the CA key", ad.KeyPath); err != nil {
+		return nil, nil, err
 	}
 	source := p.passphrase(c)
 	if c.IsSet("ca-key-passphrase-file") {
@@ -238,7 +238,8 @@ func (p *program) spec(c *cli.Context) (cluster.Spec, error) {
 	case flat != "" && out != "":
 		return s, usage("--pkipath and --out exclude each other: one flat directory, or one tree per host")
 	case flat == "" && out == "":
-		return s, usage("%s needs --pkipath DIR or --out DIR", c.Command.Name)
+		return s, usage("%s needs --pkipath DIR or --out DIR", strings.TrimPrefix(c.Command.HelpName, "virt-pki ")).
+			hint("--pkipath for one flat directory, --out for one tree per host")
 	case flat != "":
 		if c.IsSet("layout") && c.String("layout") != string(layout.PkiPath) {
 			return s, usage("--layout %s goes with --out; --pkipath is a layout of its own", c.String("layout"))
@@ -252,7 +253,7 @@ func (p *program) spec(c *cli.Context) (cluster.Spec, error) {
 			}
 			k, err := layout.ParseKind(strings.TrimSpace(name))
 			if err != nil {
-				return s, usage("--layout: %s", err)
+				return s, invalid("--layout", name, err)
 			}
 			if k == layout.PkiPath {
 				return s, usage("the layout pkipath is made with --pkipath DIR, without --out")
@@ -268,19 +269,19 @@ func (p *program) spec(c *cli.Context) (cluster.Spec, error) {
 	}
 	if t := c.String("key-type"); t != "" {
 		if s.Key, err = certs.ParseKeyAlgorithm(t); err != nil {
-			return s, usage("--key-type: %s", err)
+			return s, invalid("--key-type", t, err)
 		}
 	}
 	if t := c.String("lifetime"); t != "" {
 		span, err := parseSpan(t)
 		if err != nil || span < time.Minute {
-			return s, usage("--lifetime: %q is not a length of time such as 365d or 2y", t)
+			return s, usage("--lifetime %s: not a length of time such as 365d or 2y", shellQuote(t))
 		}
 		s.NotAfter = s.Now.Add(span)
 	}
 	if home := c.String("home"); home != "" {
 		if !filepath.IsAbs(home) {
-			return s, usage("--home %s: the path must be absolute, as on the machine it is for", home)
+			return s, usage("--home %s: the path must be absolute, as on the machine it is for", shellQuote(home))
 		}
 		s.Homes = func(string) string { return home }
 	}

@@ -60,7 +60,7 @@ func (p *program) issue(c *cli.Context, role certs.Role) error {
 	}
 	member, err := cluster.ParseMember(role, c.Args().First())
 	if err != nil {
-		return usage("%s", err).hint("%s", joinHints(err))
+		return &usageError{err.Error(), hints(err)}
 	}
 	spec, err := p.spec(c)
 	if err != nil {
@@ -123,9 +123,9 @@ func (p *program) issuePlan(c *cli.Context, spec cluster.Spec, authority *ca.Aut
 	if name == "" {
 		return spec.Plan(authority)
 	}
-	text, err := p.readFile(name)
+	text, err := p.read("the request", name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the request: %w", err)
+		return nil, err
 	}
 	csr, err := ca.ParseCSR(text)
 	if err != nil {
@@ -140,9 +140,10 @@ func (p *program) unlock(c *cli.Context, a *ca.Authority) (encrypted bool, err e
 	if !errors.Is(err, certs.ErrPassphraseNeeded) {
 		return false, err
 	}
-	secret, err := p.passphrase(c).forExisting(err)
+	source := p.passphrase(c)
+	secret, err := source.forExisting(err)
 	if err != nil {
 		return true, err
 	}
-	return true, a.Unlock(secret)
+	return true, source.explain(a.Unlock(secret))
 }

@@ -157,7 +157,7 @@ func (p *program) nameOrCertificate(s string) (string, error) {
 			return s, nil
 		}
 	}
-	text, err := p.readFile(s)
+	text, err := p.read("the certificate", s)
 	if err != nil {
 		return "", err
 	}

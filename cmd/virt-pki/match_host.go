@@ -39,7 +39,7 @@ func (p *program) matchHost(c *cli.Context) error {
 		return usage("match-host needs a certificate and at least one host").
 			hint("virt-pki match-host /etc/pki/libvirt/servercert.pem kvm1.example.com")
 	}
-	text, err := p.readFile(c.Args().First())
+	text, err := p.read("the certificate", c.Args().First())
 	if err != nil {
 		return err
 	}

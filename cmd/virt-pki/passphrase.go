@@ -9,6 +9,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
 )
 
 // passphraseVariable is the environment variable that holds the passphrase of the CA's key.
@@ -38,14 +40,14 @@ func (s passphraseSource) given() (secret []byte, ok bool, err error) {
 		return nil, false, nil
 	}
 	if s.file != "" {
-		text, err := s.program.readFile(s.file)
+		text, err := s.program.read("the passphrase", s.file)
 		if err != nil {
-			return nil, false, fmt.Errorf("reading the passphrase: %w", err)
+			return nil, false, err
 		}
 		line, _, _ := bytes.Cut(text, []byte("\n"))
 		line = bytes.TrimSuffix(line, []byte("\r"))
 		if len(line) == 0 {
-			return nil, false, usage("the first line of %s, the passphrase, is empty", s.file).
+			return nil, false, usage("--passphrase-file %s: the first line, the passphrase, is empty", shellQuote(s.file)).
 				hint("without a passphrase: --no-passphrase")
 		}
 		return line, true, nil
@@ -97,6 +99,20 @@ func (s passphraseSource) forExisting(needed error) ([]byte, error) {
 		return nil, errNoPassphrase{needed}
 	}
 	return s.ask("passphrase of the CA's key: ")
+}
+
+// explain adds to the error of a wrong passphrase where it came from.
+func (s passphraseSource) explain(err error) error {
+	if !errors.Is(err, certs.ErrPassphrase) {
+		return err
+	}
+	switch {
+	case s.file != "":
+		return &hintedError{err, []string{"it was taken from the first line of " + shellQuote(s.file)}}
+	case s.program.getenv(passphraseVariable) != "":
+		return &hintedError{err, []string{"it was taken from $" + passphraseVariable}}
+	}
+	return &hintedError{err, []string{"mind the keyboard's layout and Caps Lock, and try again"}}
 }
 
 func (s passphraseSource) interactive() bool {

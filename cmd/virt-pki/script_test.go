@@ -19,7 +19,17 @@ func TestMain(m *testing.M) {
 
 // TestScripts runs the command line's golden tests: standard output, standard error, exit status, files and modes.
 func TestScripts(t *testing.T) {
+	// The directories are open to other users, for the command nobody.
+	root, err := os.MkdirTemp("", "virt-pki-script-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(root) })
+	if err := os.Chmod(root, 0o755); err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
+		WorkdirRoot:         root,
 		Dir:                 "testdata/script",
 		UpdateScripts:       *update,
 		RequireExplicitExec: true,
@@ -31,6 +41,9 @@ func TestScripts(t *testing.T) {
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"status": exitStatus,
 			"mode":   fileMode,
+			"json":   sameJSON,
+			"nobody": asNobody,
+			"next":   runNext,
 		},
 	})
 }

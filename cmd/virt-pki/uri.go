@@ -93,7 +93,7 @@ func oneVersion(c *cli.Context) (verify.Version, error) {
 	}
 	v, err := verify.ParseVersion(s)
 	if err != nil {
-		return v, usage("--libvirt: %s", err)
+		return v, invalid("--libvirt", s, err)
 	}
 	return v, nil
 }

@@ -162,9 +162,9 @@ func (p *program) probeOptions(c *cli.Context) (probe.Options, error) {
 
 // urisOf reads a list of URIs: one a line, blank lines and those that begin with # aside.
 func (p *program) urisOf(name string) ([]string, error) {
-	text, err := p.readFile(name)
+	text, err := p.read("the URIs", name)
 	if err != nil {
-		return nil, fmt.Errorf("reading the URIs: %w", err)
+		return nil, err
 	}
 	var uris []string
 	s := bufio.NewScanner(bytes.NewReader(text))

@@ -22,7 +22,7 @@ func Open(ctx context.Context, dir string) (*Authority, error) {
 	text, err := readFile(filepath.Join(dir, certFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("opening the authority: %w", &PathError{dir, "there is no authority here: " + certFile + " is missing",
-			err, "make one: virt-pki init, or take a CA over: virt-pki ca import"})
+			err, "virt-pki init makes one, also of a CA that exists: --ca-cert FILE --ca-key FILE"})
 	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the authority: %w", err)
@@ -88,6 +88,10 @@ func (a *Authority) Close() error {
 func (a *Authority) Unlock(passphrase []byte) error {
 	path := filepath.Join(a.dir, keyFile)
 	text, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("reading the CA key: %w", &PathError{path, "it is not there", err,
+			"put it back from where it is kept; without it nothing can be issued"})
+	}
 	if err != nil {
 		return fmt.Errorf("reading the CA key: %w", err)
 	}

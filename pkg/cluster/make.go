@@ -86,7 +86,7 @@ func (e *ExistsError) Unwrap() error { return e.Err }
 // Hints names the ways on.
 func (e *ExistsError) Hints() []string {
 	if e.Authority {
-		return []string{"to add to this cluster: virt-pki issue server NAME --authority " + filepath.Join(e.Path, AuthorityName)}
+		return []string{"to add to this cluster: virt-pki issue server NAME --authority " + filepath.Join(e.Path, AuthorityName) + " --out DIR"}
 	}
 	return []string{"choose another directory, or move this one away; virt-pki overwrites no keys"}
 }
@@ -198,6 +198,14 @@ func (p *Plan) issue(ctx context.Context, o Options) (*batch, error) {
 	issued, err := p.authority.IssueAll(ctx, p.prepared, o.progress("issuing", len(p.prepared)))
 	if err != nil {
 		return nil, err
+	}
+	if _, p.lists, err = p.authority.CRL(); err != nil {
+		return nil, err
+	}
+	if p.spec.flat() {
+		if _, err := os.Lstat(filepath.Join(p.spec.Dir, "cacrl.pem")); err == nil {
+			p.lists = nil // one is there, and to replace it is for PostList
+		}
 	}
 	trusted, err := p.authority.Certificates()
 	if err != nil {

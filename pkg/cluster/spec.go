@@ -41,6 +41,9 @@ func ParseMember(role certs.Role, text string) (Member, error) {
 	for i, w := range words {
 		words[i] = strings.TrimSpace(w)
 		if words[i] == "" {
+			if len(words) == 1 {
+				return Member{}, errors.New("the name is empty")
+			}
 			return Member{}, fmt.Errorf("%q has an empty name in it", text)
 		}
 	}
