@@ -78,7 +78,7 @@ func (p *program) confTemplate(c *cli.Context) error {
 		return usage("there is no template %q", c.Args().First()).hint("libvirtd, virtproxyd, libvirt or qemu")
 	}
 	if err != nil {
-		return usage("%s", err).hint("%s", joinHints(err))
+		return &usageError{err.Error(), hints(err)}
 	}
 	_, err = p.stdout.Write(text)
 	return err

@@ -66,6 +66,13 @@ func (p *program) explain(c *cli.Context) error {
 	}
 	if err == nil && len(rules) == 0 {
 		fmt.Fprintf(p.stderr, "virt-pki: error: no rule is called %q, and no message of a rule stands in it\n", text)
+		var ids []string
+		for _, r := range cat.Rules() {
+			ids = append(ids, r.ID)
+		}
+		if near := nearest(text, ids); near != "" {
+			p.hint("did you mean %s?", near)
+		}
 		p.hint("virt-pki explain --list lists the rules")
 		return status(exitFindings)
 	}

@@ -107,6 +107,9 @@ func certificateHints(file string, text []byte, err error) []string {
 	if _, derErr := certs.Import(text); derErr == nil {
 		return []string{"it is DER; libvirt reads PEM only: openssl x509 -inform DER -in " + shellQuote(file) + " -out cert.pem"}
 	}
+	if len(text) == 0 {
+		return []string{"the file is empty"}
+	}
 	return hints(err)
 }
 
