@@ -47,8 +47,12 @@ type Config struct {
 	At       time.Time
 	// MinVersion and MaxVersion bound the TLS version (tls.VersionTLS12 ...). Zero: 1.2 and 1.3.
 	MinVersion, MaxVersion uint16
+	// Strength is what this end's tls_priority demands of the peer's certificates; the zero value is that of NORMAL.
+	Strength verify.Strength
 	// Memory of signatures may be shared by many connections; nil: none.
 	Memory *verify.Memory
+
+	groups []tls.CurveID // nil: curves
 }
 
 // A Stage is one timed step of a connection: tls, peer, byte.
@@ -60,7 +64,7 @@ type Stage struct {
 
 // A Transcript is what one end saw.
 type Transcript struct {
-	Version, Suite, Group string // as the field names them: TLS1.3, TLS_AES_128_GCM_SHA256, X25519
+	Version, Suite, Group string // as the field names them: TLS1.3, TLS_AES_128_GCM_SHA256, SECP256R1
 	PeerChain             []*certs.Certificate
 	// CANames are the acceptable CAs the server listed in its request (seen by the client).
 	CANames []dn.Name
@@ -134,6 +138,9 @@ func (c Config) base() (*tls.Config, error) {
 	if t.MinVersion == 0 {
 		t.MinVersion = tls.VersionTLS12
 	}
+	if c.groups != nil {
+		t.CurvePreferences = c.groups
+	}
 	return t, nil
 }
 
@@ -155,7 +162,7 @@ func (c Config) identity() *tls.Certificate {
 // session makes the judgement about a peer.
 func (c Config) session(local certs.Role, peer []*certs.Certificate) verify.Session {
 	return verify.Session{Local: local, Peer: peer, CAs: c.CAs, CRLs: c.CRLs, Lists: c.Lists, Host: c.Host, Allowed: c.Allowed,
-		At: c.At, Libvirt: c.Libvirt, Memory: c.Memory}
+		At: c.At, Libvirt: c.Libvirt, Strength: c.Strength, Memory: c.Memory}
 }
 
 // judge makes the findings about a peer and reports whether this end goes on.

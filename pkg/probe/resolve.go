@@ -83,3 +83,24 @@ func gaiError(err error) string {
 	}
 	return "Name or service not known"
 }
+
+// Resolve gives the addresses of a host as getaddrinfo gives them to libvirt: literals of either family, the old
+// spellings of IPv4 included, are not looked up.
+func Resolve(ctx context.Context, host string, r Resolver) ([]netip.Addr, error) {
+	addrs, err := resolve(ctx, host, r)
+	if err == nil && len(addrs) == 0 {
+		err = &net.DNSError{Err: "no address", Name: host, IsNotFound: true}
+	}
+	return addrs, err
+}
+
+// ResolveFailure gives the rule that a failed Resolve is a case of, and the C library's words for it, which stand at the
+// end of libvirt's "Unable to resolve address 'HOST' service 'PORT': ".
+func ResolveFailure(err error) (rule, text string) {
+	rule = "name-not-resolved"
+	var d *net.DNSError
+	if !errors.As(err, &d) || !d.IsNotFound {
+		rule = "name-service-fails"
+	}
+	return rule, gaiError(err)
+}

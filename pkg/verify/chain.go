@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -115,14 +116,14 @@ func verifyOwn(cert *certs.Certificate, cas []*certs.Certificate, at time.Time, 
 // VerifyPeer judges what a peer sent, leaf first, as gnutls_certificate_verify_peers2 does in a session with the
 // priority NORMAL: gnutls_x509_trust_list_verify_crt2 with the profile LOW.
 func VerifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time) Verdict {
-	return verifyPeer(peer, cas, crls, at, nil)
+	return verifyPeer(peer, cas, crls, at, nil, Strength{})
 }
 
-func verifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time, memory *Memory) Verdict {
+func verifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time, memory *Memory, strength Strength) Verdict {
 	if len(peer) == 0 {
 		return Verdict{}
 	}
-	c := &checker{at: at, floor: true, memory: memory}
+	c := &checker{at: at, floor: true, memory: memory, strength: strength}
 	chain := c.cut(sortChain(peer), cas)
 	last := chain[len(chain)-1]
 
@@ -130,13 +131,13 @@ func verifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time, 
 	c.list(chain, bySubject(cas, last.Issuer.DER()))
 	if c.v.Status&(SignerNotFound|Expired|InsecureAlgorithm) != 0 && !bytes.Equal(last.Issuer.DER(), last.Subject.DER()) {
 		// The last certificate may itself be trusted.
-		again := &checker{at: at, floor: true, memory: memory}
+		again := &checker{at: at, floor: true, memory: memory, strength: strength}
 		again.list(chain, bySubject(cas, last.Subject.DER()))
 		if again.v.Status == 0 || c.v.Status&SignerNotFound != 0 {
 			c = again
 		}
 	}
-	if c.v.Status != 0 {
+	if c.v.Status != 0 || strength.NoCRL {
 		return c.v
 	}
 	effective := crl.Effective(crls)
@@ -264,9 +265,10 @@ func subjectKeyID(c *certs.Certificate) ([]byte, bool) {
 type checker struct {
 	at time.Time
 	// floor applies the profile LOW: RSA and DSA keys from 1024 bits on, curves from 160.
-	floor  bool
-	memory *Memory
-	v      Verdict
+	floor    bool
+	memory   *Memory
+	strength Strength
+	v        Verdict
 
 	pathLen  int
 	nc       constraints
@@ -295,7 +297,7 @@ search:
 				continue
 			}
 			c.times(ca, true)
-			c.size(ca)
+			c.size(ca, true)
 			if c.v.Status != 0 {
 				return
 			}
@@ -358,11 +360,11 @@ func (c *checker) one(cert *certs.Certificate, candidates []*certs.Certificate, 
 		}
 	}
 	if err == nil {
-		c.size(cert)
+		c.size(cert, false)
 		if issuer != nil {
-			c.size(issuer)
+			c.size(issuer, true)
 		}
-		if alg.Insecure() && !isIssuer(cert, cert) {
+		if alg.Insecure() && !isIssuer(cert, cert) && !c.allowed(alg) {
 			c.add(InsecureAlgorithm, cert, "insecure-algorithm", fmt.Sprintf("its signature is %v, which GnuTLS counts as broken", alg))
 		}
 	}
@@ -457,8 +459,18 @@ func notYetText(c *certs.Certificate) string {
 // minimumBits is GNUTLS_SEC_PARAM_LOW, the profile of the priority NORMAL.
 const minimumBits = 1024
 
-// size refuses keys below the profile LOW (is_level_acceptable); the sanity check has no profile.
-func (c *checker) size(cert *certs.Certificate) {
+// allowed reports whether the session's priority takes a broken algorithm.
+func (c *checker) allowed(alg signature.Algorithm) bool {
+	if !c.floor {
+		return false
+	}
+	name := alg.String()
+	return c.strength.AllowSHA1 && strings.Contains(name, "SHA-1") || c.strength.AllowMD5 && strings.Contains(name, "MD5")
+}
+
+// size refuses keys below the session's profile (is_level_acceptable), LOW where it has no other; the sanity check has
+// none. issuer says that the certificate is looked at as one.
+func (c *checker) size(cert *certs.Certificate, issuer bool) {
 	if !c.floor {
 		return
 	}
@@ -466,6 +478,12 @@ func (c *checker) size(cert *certs.Certificate) {
 		if p.Cert == cert && p.Rule == "key-too-small" {
 			return
 		}
+	}
+	if c.strength.Refuses != nil {
+		if why := c.strength.Refuses(cert, issuer); why != "" {
+			c.add(InsecureAlgorithm, cert, "key-too-small", why)
+		}
+		return
 	}
 	if bits := keyBits(cert); bits > 0 && bits < minimumBits {
 		c.add(InsecureAlgorithm, cert, "key-too-small",

@@ -154,6 +154,8 @@ type Session struct {
 	Allowed *dnmatch.List
 	At      time.Time
 	Libvirt Version
+	// Strength is what the judging end's tls_priority demands; the zero value is that of NORMAL.
+	Strength Strength
 	// Memory may be shared by many judgements; nil: none.
 	Memory *Memory
 }
@@ -225,7 +227,7 @@ func (s Session) Check() []finding.Finding {
 
 // chain is GnuTLS's part, gnutls_certificate_verify_peers2.
 func (s Session) chain(j judge) []finding.Finding {
-	v := verifyPeer(s.Peer, s.CAs, s.lists(), s.At, s.Memory)
+	v := verifyPeer(s.Peer, s.CAs, s.lists(), s.At, s.Memory, s.Strength)
 	if s.Local == certs.Client && v.Status&^Invalid == 0 {
 		// libvirt's daemon staples no OCSP answer.
 		for _, f := range tlsFeatures(s.Peer[0]) {

@@ -37,14 +37,19 @@ var allowed = map[string][]string{
 		// What handshake takes and gives: the versions and credentials of both ends.
 		"pkg/certs", "pkg/verify"},
 
+	"pkg/preflight": {"pkg/conf", "pkg/uri", "pkg/verify", "pkg/handshake", "pkg/priority", "pkg/certs", "pkg/crl", "pkg/dn", "pkg/dnmatch",
+		// What a prediction shares with a real attempt: name look-up, libvirt.conf, and the rules of the stages.
+		"pkg/probe"},
+
 	"pkg/internal/der":       {},
 	"pkg/internal/durable":   {},
 	"pkg/internal/signature": {"pkg/internal/der"},
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
-		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "templates",
+		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "templates",
 		"pkg/internal/durable"},
-	"bench": {},
+	"cmd/virt-pki-gnutls": {"pkg/priority"},
+	"bench":               {},
 
 	// For tests only, see testOnly.
 	"pkg/internal/archtest": {},
@@ -61,16 +66,18 @@ var testOnly = []string{"pkg/internal/archtest", "pkg/internal/gnutls", "pkg/int
 var doors = map[string][]string{
 	"github.com/BurntSushi/toml":         {"pkg/cluster"},
 	"github.com/cloudflare/cfssl":        {"pkg/ca", "pkg/crl"},
-	"github.com/cloudflare/cfssl/certdb": {"pkg/inventory", "pkg/ca"},       // ca: named by the interface signer.Signer
-	"github.com/ebitengine/purego":       {"pkg/internal/gnutls", "pkg/ca"}, // ca: PKCS#11 without cgo
+	"github.com/cloudflare/cfssl/certdb": {"pkg/inventory", "pkg/ca"},                              // ca: named by the interface signer.Signer
+	"github.com/ebitengine/purego":       {"pkg/internal/gnutls", "cmd/virt-pki-gnutls", "pkg/ca"}, // ca: PKCS#11 without cgo
 	"github.com/gobwas/glob":             {"pkg/dnmatch"},
 	"github.com/gofrs/flock":             {"pkg/inventory", "pkg/internal/durable"},
 	"github.com/jackc/pgx/v5":            {"pkg/inventory"},
 	"github.com/jmoiron/sqlx":            {"pkg/inventory"},
 	"github.com/urfave/cli/v2":           {"cmd/virt-pki"},
+	"github.com/xdg-go/scram":            {"pkg/probe"}, // SASL's SCRAM-SHA-*
 	"github.com/youmark/pkcs8":           {"pkg/certs"},
 	"modernc.org/sqlite":                 {"pkg/inventory"},
 	"golang.org/x/crypto":                {"pkg/certs"}, // scrypt, for keys encrypted by others
+	"golang.org/x/crypto/ssh":            {"pkg/probe"}, // the transports libssh and libssh2
 	// A DER reader and builder, no more than a part of the standard library that lives elsewhere.
 	"golang.org/x/crypto/cryptobyte": {"pkg/dn", "pkg/certs", "pkg/crl", "pkg/verify", "pkg/ca", "pkg/internal/signature"},
 	// Names into punycode: of hosts to issue for, and of hosts to match as GnuTLS does.

@@ -1,0 +1,315 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/conf"
+	"github.com/virt-pki/virt-pki/pkg/dnmatch"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/priority"
+	"github.com/virt-pki/virt-pki/pkg/probe"
+	"github.com/virt-pki/virt-pki/pkg/uri"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// A Daemon is a daemon that is about to be started.
+type Daemon struct {
+	Machine
+	// Kind is conf.Libvirtd or conf.Virtproxyd. Conf is its configuration and ConfFile the name of that file.
+	Kind     conf.Kind
+	Conf     []byte
+	ConfFile string
+	// Run says how it is run. Its Libvirt and Session are set from the Machine.
+	Run conf.Run
+	// At is the time by which certificates are judged.
+	At time.Time
+	// Memory of signatures may be shared by both ends and many predictions.
+	Memory *verify.Memory
+	// Resolver looks up names that listen_addr has; nil: they are not looked up.
+	Resolver probe.Resolver
+	// Own reports whether an address is one of the machine's; nil: it is not known.
+	Own func(netip.Addr) bool
+}
+
+// A Server is what Start made of a Daemon. It does not change and may be used by several goroutines.
+type Server struct {
+	// Starts says whether the daemon comes up. If not, Cause says why, LibvirtMessage is the first error it prints, LogLines
+	// are all of them, and Exit is its exit status.
+	Starts         bool
+	Cause          string
+	LibvirtMessage string
+	LogLines       []string
+	Exit           int
+	// ListensTLS and ListensTCP say whether it accepts such connections.
+	ListensTLS, ListensTCP bool
+	// Findings are about the configuration and the daemon's files; the cause stands first.
+	Findings []finding.Finding
+	// Unchecked says what could not be judged, and why.
+	Unchecked []string
+	// Conf are the settings, as far as they could be read; nil where the grammar is at fault.
+	Conf *conf.Daemon
+
+	d       Daemon
+	own     credentials
+	allowed *dnmatch.List
+	// listen holds the addresses it listens on; nil: all.
+	listen []netip.Addr
+	cause  finding.Finding
+	// priorities holds expanded strings: of a thousand clients most have the same.
+	priorities sync.Map
+	// resolved holds names that were looked up.
+	resolved sync.Map
+}
+
+// Start predicts the daemon's start.
+func (d Daemon) Start(ctx context.Context) *Server {
+	d.Run.Libvirt = conf.Release{Major: d.Libvirt.Major, Minor: d.Libvirt.Minor}
+	d.Run.Session = !d.Root
+	s := &Server{d: d}
+	o := conf.LintOptions{Kind: d.Kind, Run: d.Run, GnuTLS: d.GnuTLS}
+	f, err := conf.ParseFor(d.Conf, d.ConfFile, d.Run.Libvirt)
+	if err != nil {
+		_, s.Findings = conf.Check(d.Conf, d.ConfFile, o)
+		s.refused(err, s.Findings)
+		return s
+	}
+	s.Findings = conf.Lint(f, o)
+	c, err := conf.ReadDaemon(f, d.Kind, d.Run)
+	s.Conf = c
+	if err != nil {
+		s.refused(err, s.Findings)
+		return s
+	}
+	s.ListensTLS, s.ListensTCP = c.ListensTLS(), c.ListensTCP()
+	// The TCP port is bound before the credentials are looked at, the TLS port after them (daemonSetupNetworking).
+	if s.ListensTCP && !s.bind(ctx, c.TCPPort) {
+		return s
+	}
+	if s.ListensTLS {
+		if !s.credentials() || !s.bind(ctx, c.TLSPort) {
+			return s
+		}
+		if c.TLSAllowedDNList != nil {
+			list, err := dnmatch.NewList(c.TLSAllowedDNList)
+			if err != nil {
+				s.Unchecked = append(s.Unchecked, fmt.Sprintf("tls_allowed_dn_list: %v", err))
+			} else {
+				s.allowed = list
+			}
+		}
+	}
+	s.Starts = true
+	return s
+}
+
+// refused concludes with libvirt's no to the configuration; among the findings is the one that says it.
+func (s *Server) refused(err error, fs []finding.Finding) {
+	var r conf.Refusal
+	if !errors.As(err, &r) {
+		return
+	}
+	s.LibvirtMessage, s.LogLines, s.Exit = r.Error(), r.LogLines(), r.ExitStatus()
+	for i, f := range fs {
+		if f.LibvirtMessage == s.LibvirtMessage && f.Severity == finding.Error {
+			s.lead(i)
+			return
+		}
+	}
+	_, line := r.Position()
+	subject := s.d.ConfFile
+	if line > 0 {
+		subject = fmt.Sprintf("%s:%d", subject, line)
+	}
+	f := ruleByID("conf-value").Finding(subject, "libvirt refuses the configuration: "+r.Error())
+	f.LibvirtMessage = r.Error()
+	s.Findings = append([]finding.Finding{f}, s.Findings...)
+	s.lead(0)
+}
+
+// lead puts the finding at i first: it is the cause.
+func (s *Server) lead(i int) {
+	f := s.Findings[i]
+	rest := append(append([]finding.Finding(nil), s.Findings[:i]...), s.Findings[i+1:]...)
+	s.Findings = append([]finding.Finding{f}, rest...)
+	s.Cause, s.cause = f.Rule, f
+}
+
+// fails concludes with a reason in the network set-up.
+func (s *Server) fails(f finding.Finding) bool {
+	s.LibvirtMessage, s.LogLines, s.Exit = f.LibvirtMessage, []string{f.LibvirtMessage}, conf.ExitNetwork
+	s.Findings = append(s.Findings, f)
+	s.lead(len(s.Findings) - 1)
+	return false
+}
+
+// credentials loads the daemon's own files.
+func (s *Server) credentials() bool {
+	files, err := s.Conf.TLSFiles()
+	if err != nil {
+		s.refused(err, s.Findings)
+		return false
+	}
+	w := wanted{role: certs.Server, noSanity: s.Conf.TLSNoSanityCertificate, at: s.d.At, memory: s.d.Memory}
+	if files.Default {
+		w.search = s.d.defaults(certs.Server, "", false)
+	} else {
+		w.ca, w.crl, w.crlConfigured = files.CA, files.CRL, files.HasCRL
+		for i := range min(len(files.Certs), len(files.Keys)) {
+			w.pairs = append(w.pairs, uri.Pair{Cert: files.Certs[i], Key: files.Keys[i]})
+		}
+	}
+	s.own = s.d.load(w)
+	if s.own.cause != nil {
+		cause := *s.own.cause
+		s.LibvirtMessage, s.LogLines, s.Exit = cause.LibvirtMessage, []string{cause.LibvirtMessage}, conf.ExitNetwork
+		n := len(s.Findings)
+		s.Findings = append(s.Findings, s.own.findings...)
+		for i := n; i < len(s.Findings); i++ {
+			if caseOf(s.Findings[i]) == caseOf(cause) {
+				s.lead(i)
+				break
+			}
+		}
+		return false
+	}
+	s.Findings = append(s.Findings, s.own.findings...)
+	return true
+}
+
+// bind predicts whether the daemon can listen (virNetSocketNewListenTCP).
+func (s *Server) bind(ctx context.Context, port string) bool {
+	address := s.Conf.ListenAddr
+	if _, ok := portNumber(port); !ok && port != "" && s.d.ReadFile != nil && !s.knownService(port) {
+		f := ruleByID("listen-port-unknown").Finding(s.d.ConfFile, fmt.Sprintf("The port %q is neither a number nor a service of /etc/services.", port))
+		name := "(null)"
+		if address != nil {
+			name = *address
+		}
+		f.LibvirtMessage = fmt.Sprintf("Unable to resolve address '%s' service '%s': Servname not supported for ai_socktype", name, port)
+		return s.fails(f)
+	}
+	if address == nil || s.listen != nil {
+		return true
+	}
+	if s.d.Resolver == nil {
+		s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether listen_addr %q is an address of that machine: names were not looked up", *address))
+		return true
+	}
+	addrs, err := probe.Resolve(ctx, *address, s.d.Resolver)
+	if err != nil {
+		_, text := probe.ResolveFailure(err)
+		f := ruleByID("listen-address-unresolved").Finding(s.line("listen_addr"), fmt.Sprintf("listen_addr %q has no address: %s.", *address, text))
+		f.LibvirtMessage = fmt.Sprintf("Unable to resolve address '%s' service '%s': %s", *address, port, text)
+		return s.fails(f)
+	}
+	if s.d.Own == nil {
+		s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether listen_addr %q is an address of the daemon's machine", *address))
+	}
+	for _, a := range addrs {
+		a = a.Unmap().WithZone("")
+		if s.d.Own == nil || a.IsUnspecified() || s.d.Own(a) {
+			s.listen = append(s.listen, a)
+		}
+	}
+	if s.listen == nil {
+		f := ruleByID("listen-address-not-own").Finding(s.line("listen_addr"), fmt.Sprintf("listen_addr %q is no address of this machine.", *address))
+		f.LibvirtMessage = "Unable to bind to port: Cannot assign requested address"
+		return s.fails(f)
+	}
+	return true
+}
+
+// line gives file and line of a setting.
+func (s *Server) line(key string) string {
+	if e, ok := s.Conf.File.Lookup(key); ok {
+		return fmt.Sprintf("%s:%d", s.d.ConfFile, e.Line)
+	}
+	return s.d.ConfFile
+}
+
+// portNumber reads a port as the C library does: decimal, modulo 65536.
+func portNumber(s string) (uint16, bool) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	return uint16(n), err == nil
+}
+
+// knownService looks a service up in /etc/services.
+func (s *Server) knownService(name string) bool {
+	_, ok := s.service(name)
+	return ok
+}
+
+func (s *Server) service(name string) (uint16, bool) {
+	text, err := s.d.ReadFile("/etc/services")
+	if err != nil {
+		return 0, false
+	}
+	for _, line := range strings.Split(string(text), "\n") {
+		line, _, _ = strings.Cut(line, "#")
+		fields := strings.Fields(line)
+		if len(fields) < 2 {
+			continue
+		}
+		port, ok := strings.CutSuffix(fields[1], "/tcp")
+		if !ok {
+			continue
+		}
+		for i, f := range fields {
+			if i != 1 && f == name {
+				return portNumber(port)
+			}
+		}
+	}
+	return 0, false
+}
+
+// port gives the number a configured port comes to; false: one that the system chooses.
+func (s *Server) port(text string) (uint16, bool) {
+	if n, ok := portNumber(text); ok {
+		return n, n != 0
+	}
+	return s.service(text)
+}
+
+// expand expands a priority string once.
+func (s *Server) expand(text string, o priority.Options) (*priority.Expansion, error) {
+	type key struct {
+		text string
+		priority.Options
+	}
+	type result struct {
+		x   *priority.Expansion
+		err error
+	}
+	if r, ok := s.priorities.Load(key{text, o}); ok {
+		return r.(result).x, r.(result).err
+	}
+	x, err := priority.Expand(text, o)
+	if err == nil && x.SetError != nil {
+		err = x.SetError
+	}
+	s.priorities.Store(key{text, o}, result{x, err})
+	return x, err
+}
+
+// resolve looks a client's host up once.
+func (s *Server) resolve(ctx context.Context, host string, r probe.Resolver) ([]netip.Addr, error) {
+	type result struct {
+		addrs []netip.Addr
+		err   error
+	}
+	if v, ok := s.resolved.Load(host); ok {
+		return v.(result).addrs, v.(result).err
+	}
+	addrs, err := probe.Resolve(ctx, host, r)
+	s.resolved.Store(host, result{addrs, err})
+	return addrs, err
+}

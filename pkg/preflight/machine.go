@@ -1,0 +1,131 @@
+package preflight
+
+import (
+	"errors"
+	"io/fs"
+	"path"
+	"syscall"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/priority"
+	"github.com/virt-pki/virt-pki/pkg/uri"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// A Machine is one end: who runs there, with which libvirt, and how its files are read.
+type Machine struct {
+	// Root says that the daemon, or the client, is run by root.
+	Root bool
+	// Home, ConfigHome and RuntimeDir are $HOME, $XDG_CONFIG_HOME and $XDG_RUNTIME_DIR of whoever runs it.
+	Home, ConfigHome, RuntimeDir string
+	Libvirt                      verify.Version
+	// GnuTLS is by what tls_priority is read; the zero value is that of Debian 12.
+	GnuTLS priority.Options
+	// ReadFile reads a file by the name that libvirt would use, with an error of package os.
+	ReadFile func(name string) ([]byte, error)
+	// Exists is access(F_OK); nil: a file exists that ReadFile does not find missing.
+	Exists func(name string) bool
+	// Real gives a directory's name without symbolic links; nil: there are none.
+	Real func(dir string) string
+}
+
+func (m Machine) exists(name string) bool {
+	if m.Exists != nil {
+		return m.Exists(name)
+	}
+	_, err := m.ReadFile(name)
+	return err == nil || !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR) && !errors.Is(err, syscall.ELOOP)
+}
+
+func (m Machine) file(name string) verify.File {
+	if name == "" {
+		return verify.File{Err: fs.ErrNotExist}
+	}
+	b, err := m.ReadFile(name)
+	return verify.File{Path: name, Data: b, Err: err}
+}
+
+// manyIdentities is since when libvirt loads several identities and takes half a pair for an error.
+func (m Machine) manyIdentities() bool { return m.Libvirt.AtLeast(11, 10) }
+
+// A search is where one end looks for its files.
+type search struct {
+	ca, crl string
+	pairs   []uri.Pair
+}
+
+// maxIndex is the last index of an indexed identity (tlscerts, "servercert3.pem").
+const maxIndex = 3
+
+// defaults gives the files that are used when none is configured (virNetTLSContextLocateCredentials, virNetTLSConfig*).
+// dir is the client's pkipath; set says that there is one, even an empty one.
+func (m Machine) defaults(role certs.Role, dir string, set bool) search {
+	system := place{ca: "/etc/pki/CA", certs: "/etc/pki/libvirt", keys: "/etc/pki/libvirt/private", role: role}
+	if set {
+		flat := place{dir, dir, dir, role}
+		return search{flat.ca + "/cacert.pem", flat.ca + "/cacrl.pem", m.identities(flat)}
+	}
+	user := m.Home + "/.pki/libvirt"
+	home := place{user, user, user, role}
+	s := search{system.ca + "/cacert.pem", system.ca + "/cacrl.pem", nil}
+	if m.Root {
+		s.pairs = m.identities(system)
+		return s
+	}
+	if f := home.ca + "/cacert.pem"; m.exists(f) {
+		s.ca = f
+	}
+	if f := home.ca + "/cacrl.pem"; m.exists(f) {
+		s.crl = f
+	}
+	own := home.pair("")
+	cert, key := m.exists(own.Cert), m.exists(own.Key)
+	switch {
+	case !m.manyIdentities() && cert && key, m.manyIdentities() && (cert || key || m.begun(home.pair("0"))):
+		s.pairs = m.identities(home)
+	default:
+		s.pairs = m.identities(system)
+	}
+	return s
+}
+
+// begun reports whether at least one half of a pair is there.
+func (m Machine) begun(p uri.Pair) bool { return m.exists(p.Cert) || m.exists(p.Key) }
+
+// identities lists the pairs of a place: the one without index, and from 11.10 on those with an index up to the first of
+// which neither file exists. There is always at least one, be it absent.
+func (m Machine) identities(p place) []uri.Pair {
+	plain := p.pair("")
+	if !m.manyIdentities() {
+		return []uri.Pair{plain}
+	}
+	var indexed []uri.Pair
+	for i := range maxIndex + 1 {
+		q := p.pair(string(rune('0' + i)))
+		if !m.begun(q) {
+			break
+		}
+		indexed = append(indexed, q)
+	}
+	if len(indexed) > 0 && !m.begun(plain) {
+		return indexed
+	}
+	return append([]uri.Pair{plain}, indexed...)
+}
+
+// A place is a set of directories with libvirt's file names.
+type place struct {
+	ca, certs, keys string
+	role            certs.Role
+}
+
+func (p place) pair(index string) uri.Pair {
+	name := p.role.String()
+	return uri.Pair{Cert: p.certs + "/" + name + "cert" + index + ".pem", Key: p.keys + "/" + name + "key" + index + ".pem"}
+}
+
+// under reports whether name is dir or below it.
+func under(name, dir string) bool {
+	name, dir = path.Clean(name), path.Clean(dir)
+	return name == dir || dir == "/" || len(name) > len(dir) && name[:len(dir)] == dir && name[len(dir)] == '/'
+}

@@ -1,0 +1,124 @@
+package preflight
+
+import (
+	"github.com/virt-pki/virt-pki/pkg/conf"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
+	"github.com/virt-pki/virt-pki/pkg/priority"
+	"github.com/virt-pki/virt-pki/pkg/probe"
+)
+
+// Rules gives the rules of this package: what only both ends together show. The slice is the caller's.
+func Rules() []finding.Rule { return append([]finding.Rule(nil), rules...) }
+
+// ruleByID finds a rule of this package or of those whose stages it predicts.
+func ruleByID(id string) finding.Rule {
+	r, ok := index[id]
+	if !ok {
+		panic("no rule " + id)
+	}
+	return r
+}
+
+var index = func() map[string]finding.Rule {
+	m := map[string]finding.Rule{}
+	for _, set := range [][]finding.Rule{rules, probe.Rules(), handshake.Rules(), conf.Rules(), priority.Rules()} {
+		for _, r := range set {
+			m[r.ID] = r
+		}
+	}
+	return m
+}()
+
+const sourceListen = "libvirt virNetSocketNewListenTCP"
+
+var rules = []finding.Rule{
+	{
+		ID: "listen-address-unresolved", Title: "listen_addr has an address", Severity: finding.Error, Effect: finding.RefusesToStart,
+		Text: "The daemon hands listen_addr to getaddrinfo when it starts. A name that is not known then, for example because the network is " +
+			"not up yet, ends the daemon.",
+		LibvirtMessages: []string{"Unable to resolve address '{host}' service '{port}': {error}"},
+		Remedy:          "write an address of the machine into listen_addr, or take it out to listen on all", Good: `listen_addr = "192.0.2.5"`,
+		Bad: `listen_addr = "no-such-name"`, Source: sourceListen,
+	},
+	{
+		ID: "listen-address-not-own", Title: "listen_addr is an address of the machine", Severity: finding.Error, Effect: finding.RefusesToStart,
+		Text:            "The daemon cannot listen on an address that no interface of the machine has, and ends.",
+		LibvirtMessages: []string{"Unable to bind to port: Cannot assign requested address"},
+		Remedy:          "ip address, for the addresses there are; correct listen_addr or take it out", Good: `listen_addr = "192.0.2.5"`,
+		Bad: `listen_addr = "192.0.2.77"`, Source: sourceListen,
+	},
+	{
+		ID: "listen-port-unknown", Title: "A port is a number or a known service", Severity: finding.Error, Effect: finding.RefusesToStart,
+		Text:            "tls_port and tcp_port may be names of /etc/services. A name that does not stand there ends the daemon.",
+		LibvirtMessages: []string{"Unable to resolve address '{host}' service '{port}': Servname not supported for ai_socktype"},
+		Remedy:          "write the number", Good: `tls_port = "16514"`, Bad: `tls_port = "libvirt"`, Source: sourceListen,
+	},
+	{
+		ID: "listen-address-other", Title: "The daemon listens where the client connects", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "listen_addr binds the daemon to the addresses it resolves to: 127.0.0.1 is nothing that another host reaches, and an IPv6 address " +
+			"takes no IPv4.",
+		LibvirtMessages: []string{"unable to connect to server at '{host}:{port}': Connection refused"},
+		Remedy:          "take listen_addr out to listen on all addresses, or write the one that clients use", Good: "listen_addr not set",
+		Bad: `listen_addr = "127.0.0.1" and clients elsewhere`, Source: sourceListen,
+	},
+	{
+		ID: "listen-port-other", Title: "The daemon listens on the client's port", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "Without a port in the URI a client connects to 16514 for tls and 16509 for tcp, whatever the daemon is told. Ports are counted modulo 65536, and " +
+			"an empty one is chosen by the system.",
+		LibvirtMessages: []string{"unable to connect to server at '{host}:{port}': Connection refused"},
+		Remedy:          "write the daemon's port into the URI, or take tls_port out of its configuration", Good: "qemu+tls://host:16600/system and tls_port = \"16600\"",
+		Bad: "qemu+tls://host/system and tls_port = \"16600\"", Source: "libvirt doRemoteOpen",
+	},
+	{
+		ID: "daemon-does-not-listen", Title: "The daemon is told to listen", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "libvirtd listens for TLS only with --listen and listen_tls = 1 (its default), virtproxyd only with listen_tls = 1 (not its default), both instead " +
+			"through a -tls.socket unit. Otherwise the daemon starts, and nobody is told.",
+		LibvirtMessages: []string{"unable to connect to server at '{host}:{port}': Connection refused"},
+		Remedy: "systemctl enable --now libvirtd-tls.socket (virtproxyd-tls.socket with modular daemons) while the service is stopped, or --listen and " +
+			"listen_tls = 1",
+		Good: "a started -tls.socket", Bad: "listen_tls = 1 and no --listen", Source: "libvirt daemonSetupNetworking",
+	},
+	{
+		ID: "transport-crossed", Title: "Transport and port belong together", Severity: finding.Error, Effect: finding.RefusesPeer,
+		Text:            "The TLS port speaks TLS from the first byte on, the TCP port never does.",
+		LibvirtMessages: []string{"Cannot recv data: Connection reset by peer", msgTerminated},
+		Remedy:          "use +tls with port 16514 and +tcp with port 16509", Good: "qemu+tls://host:16514/system", Bad: "qemu+tcp://host:16514/system",
+		Source: "libvirt virNetServerServiceAccept",
+	},
+	{
+		ID: "daemon-without-identity", Title: "The daemon has a certificate", Severity: finding.Error, Effect: finding.RefusesPeer,
+		Text: "With an empty cert_file or key_file (up to 11.9), or with empty cert_files and key_files (from 11.10 on), the daemon starts without a certificate " +
+			"and can make no TLS session.",
+		LibvirtMessages: []string{msgHandshake + "No supported cipher suites have been found."},
+		Remedy:          "write the paths of certificate and key, or take the settings out to use the default paths", Good: `cert_file = "/etc/pki/libvirt/servercert.pem"`,
+		Bad: `cert_file = ""`, Source: "libvirt virNetTLSContextLoadCredentials",
+	},
+	{
+		ID: "priorities-disagree", Title: "The two tls_priority have something in common", Severity: finding.Error, Effect: finding.RefusesPeer,
+		Text: "Client and daemon need a version, a suite, a group and a signature algorithm that both take and that the daemon's key can serve. Where they have " +
+			"none, the connection ends without an alert.",
+		LibvirtMessages: []string{msgTerminated, msgHandshake + "No supported cipher suites have been found."},
+		Remedy:          "virt-pki priority STRING, for both ends; leave tls_priority out where there is no reason for it", Good: "no tls_priority on either side",
+		Bad: "NORMAL:-VERS-TLS1.3 and NORMAL:-VERS-ALL:+VERS-TLS1.3", Source: "GnuTLS _gnutls_figure_common_ciphersuite",
+	},
+}
+
+// whyDeaf says in a sentence why the daemon does not listen.
+func (s *Server) whyDeaf(tls bool) string {
+	what, key := "TLS", "listen_tls"
+	on := s.Conf.ListenTLS
+	if !tls {
+		what, key, on = "TCP", "listen_tcp", s.Conf.ListenTCP
+	}
+	switch {
+	case s.Conf.Kind != conf.Libvirtd && s.Conf.Kind != conf.Virtproxyd:
+		return "This daemon has no remote access; with modular daemons virtproxyd does it."
+	case s.Conf.Run.SocketActivated:
+		return "The daemon is started by socket units, and none of them is for " + what + "."
+	case !on:
+		return "The daemon does not listen for " + what + ": " + key + " is 0."
+	default:
+		return "libvirtd is run without --listen and listens for nothing but its sockets."
+	}
+}

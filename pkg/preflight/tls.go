@@ -1,0 +1,346 @@
+package preflight
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/rsa"
+	"crypto/tls"
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
+	"github.com/virt-pki/virt-pki/pkg/priority"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// builtIn is the priority of a libvirt that is told none, in Debian's builds (virnettlscontext.c, TLS_PRIORITY).
+const builtIn = "NORMAL"
+
+const (
+	msgHandshake  = "authentication failed: TLS handshake failed "
+	msgTerminated = msgHandshake + "The TLS connection was non-properly terminated."
+	msgCheck      = "Certificate check failed "
+)
+
+// tls predicts everything from the two priorities to the confirmation byte. The client is connected when it notices that
+// its own priority is none (virNetClientSetTLSSession).
+func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
+	s := a.s
+	text, said := a.u.Priority()
+	if !said {
+		text = builtIn
+	}
+	client, err := s.expand(text, a.c.GnuTLS)
+	if err == nil {
+		_, err = client.ClientHello()
+	}
+	if err != nil {
+		a.badPriority(finding.ClientLocal, a.URI, "the client's tls_priority", err)
+		return false, nil
+	}
+	text = builtIn
+	if s.Conf.TLSPriority != nil {
+		text = *s.Conf.TLSPriority
+	}
+	server, err := s.expand(text, s.d.GnuTLS)
+	if err == nil {
+		_, err = server.ClientHello()
+	}
+	if err != nil {
+		a.badPriority(finding.HandshakeFails, s.line("tls_priority"), "the daemon's tls_priority", err)
+		a.DaemonMessage, a.LibvirtMessage = a.LibvirtMessage, msgTerminated
+		return false, nil
+	}
+	if len(s.own.identities) == 0 {
+		f := ruleByID("daemon-without-identity").Finding(s.d.ConfFile, "The daemon has no certificate to show.")
+		f.LibvirtMessage = msgHandshake + "No supported cipher suites have been found."
+		a.conclude(finding.HandshakeFails, f)
+		a.DaemonMessage, a.LibvirtMessage = a.LibvirtMessage, msgTerminated
+		return false, nil
+	}
+	chosen, agreed, err := choose(client, server, s.own.identities)
+	if err != nil {
+		f := ruleByID("priorities-disagree").Finding(a.URI, sentence("the two ends come to no TLS session: "+err.Error()))
+		f.LibvirtMessage = msgTerminated
+		a.conclude(finding.HandshakeFails, f)
+		return false, nil
+	}
+	serverEnd := handshake.Config{
+		Credentials: handshake.Credentials{CAs: s.own.cas, Lists: s.own.lists, Chain: s.own.identities[chosen].Chain,
+			Key: s.own.identities[chosen].Key, Keyless: s.own.keyless[chosen]},
+		Allowed: s.allowed, NoVerify: s.Conf.TLSNoVerifyCertificate, Libvirt: s.d.Libvirt, At: s.d.At,
+		Strength: strength(server), Memory: s.d.Memory,
+	}
+	clientEnd := handshake.Config{
+		Credentials: handshake.Credentials{CAs: own.cas, Lists: own.lists},
+		Host:        a.u.Host(), NoVerify: a.u.NoVerify(), Libvirt: a.c.Libvirt, At: a.c.At, Strength: strength(client), Memory: a.c.Memory,
+	}
+	kept := a.identity(&clientEnd, own, server)
+	join := handshake.Pair
+	if v, ok := versions[agreed.Version]; ok {
+		serverEnd.MinVersion, serverEnd.MaxVersion, clientEnd.MinVersion, clientEnd.MaxVersion = v, v, v, v
+	} else {
+		join = func(_ context.Context, c, d handshake.Config) (handshake.Result, error) { return handshake.Judge(c, d) }
+	}
+	r, err := join(ctx, clientEnd, serverEnd)
+	if err != nil {
+		return false, fmt.Errorf("a handshake in memory for %s: %w", a.URI, err)
+	}
+	a.Simulated = r.Client.Simulated
+	a.TLS, a.Suite, a.Group = agreed.Version, agreed.Suite.Name, agreed.Group
+	return a.settle(r, own, kept), nil
+}
+
+// versions are those that crypto/tls makes a handshake with.
+var versions = map[string]uint16{"TLS1.2": tls.VersionTLS12, "TLS1.3": tls.VersionTLS13}
+
+// settle takes the result over.
+func (a *attempt) settle(r handshake.Result, own credentials, kept *finding.Finding) bool {
+	if r.Outcome == finding.Connected {
+		a.also(own.findings, finding.Warning)
+		a.also(r.Client.Findings, finding.Warning)
+		a.also(r.Server.Findings, finding.Warning)
+		return true
+	}
+	cause, ok := r.Cause()
+	if kept != nil && r.Outcome == finding.ServerRejectsClient && cause.Rule == "no-client-identity" {
+		kept.LibvirtMessage = cause.LibvirtMessage
+		cause = *kept
+	}
+	if !ok {
+		cause = ruleByID("tls-handshake-failed").Finding(a.URI, "The two ends come to no TLS session.")
+	}
+	// What libvirt says about the cause is for its log; the user of the client sees less.
+	log := cause.LibvirtMessage
+	a.conclude(r.Outcome, cause)
+	a.LibvirtMessage = r.LibvirtMessage()
+	switch r.Outcome {
+	case finding.ServerRejectsClient:
+		a.DaemonMessage = msgCheck + log
+	case finding.HandshakeFails:
+		a.DaemonMessage = r.Server.LibvirtMessage
+	}
+	if r.Outcome == finding.ServerRejectsClient {
+		a.also(reasons(r.Server.Findings, cause), finding.Error)
+	} else {
+		a.also(reasons(r.Client.Findings, cause), finding.Error)
+	}
+	a.also(own.findings, finding.Warning)
+	return false
+}
+
+// reasons leaves out what only says again that the connection failed.
+func reasons(fs []finding.Finding, cause finding.Finding) []finding.Finding {
+	var out []finding.Finding
+	for _, f := range fs {
+		switch f.Rule {
+		case "server-refused", "tls-handshake-failed":
+			continue
+		case "no-client-certificate":
+			if cause.Rule != f.Rule {
+				continue
+			}
+		}
+		out = append(out, f)
+	}
+	return out
+}
+
+// badPriority concludes with a string that GnuTLS refuses.
+func (a *attempt) badPriority(o finding.Outcome, subject, whose string, err error) {
+	id, text, hint := "priority-invalid", err.Error(), ""
+	var e *priority.Error
+	if errors.As(err, &e) {
+		text = e.LibvirtMessage()
+		if e.Code == priority.NoPrioritiesWereSet {
+			id = "priority-insufficient"
+		}
+		if h := e.Hints(); len(h) > 0 {
+			hint = h[0]
+		}
+	}
+	f := ruleByID(id).Finding(subject, sentence(fmt.Sprintf("GnuTLS refuses %s: %v", whose, err)))
+	f.Severity, f.Effect, f.LibvirtMessage = finding.Error, finding.RefusesPeer, text
+	if hint != "" {
+		f.Remedy = hint
+	}
+	a.conclude(o, f)
+}
+
+// choose picks the daemon's identity and what both ends agree on. With TLS 1.3 the first identity whose key the client
+// takes is shown; before, one with an EC or Edwards key goes before RSA (measured with libvirt 12.8 and GnuTLS 3.8.13).
+func choose(client, server *priority.Expansion, ids []verify.Loaded) (int, priority.Agreement, error) {
+	var first error
+	best, agreed := -1, priority.Agreement{}
+	for i, l := range ids {
+		kind, ok := keyKind(l.Chain[0])
+		if !ok {
+			kind = priority.KeyRSA
+		}
+		g, err := priority.Common(client, server, kind)
+		switch {
+		case err != nil:
+			if first == nil {
+				first = err
+			}
+		case best < 0:
+			best, agreed = i, g
+		case agreed.Version != "TLS1.3":
+			had, _ := keyKind(ids[best].Chain[0])
+			if isRSA(had) && !isRSA(kind) {
+				best, agreed = i, g
+			}
+		}
+	}
+	if best < 0 {
+		return 0, agreed, first
+	}
+	return best, agreed, nil
+}
+
+func isRSA(k priority.KeyKind) bool { return k == priority.KeyRSA || k == priority.KeyRSAPSS }
+
+// identity gives the client its certificate: the first of a CA that the daemon names, with a key whose signatures the
+// daemon takes. The finding says why none was taken although there are some.
+func (a *attempt) identity(end *handshake.Config, own credentials, server *priority.Expansion) *finding.Finding {
+	var kept *finding.Finding
+	names := make([]dn.Name, 0, len(a.s.own.cas))
+	for _, ca := range a.s.own.cas {
+		names = append(names, ca.Subject)
+	}
+	for i, l := range own.identities {
+		if kind, ok := keyKind(l.Chain[0]); ok && !signs(server, kind) {
+			f := ruleByID("client-key-not-supported").Finding("client certificate "+l.Own.CertPath,
+				fmt.Sprintf("The client does not send its certificate: the daemon's tls_priority takes no signatures of its key (%s).", kind))
+			f.Severity, f.Effect = finding.Error, finding.RefusesPeer
+			kept = &f
+			continue
+		}
+		if _, sent := verify.Sends(l.Chain, names); !sent && i < len(own.identities)-1 {
+			continue
+		}
+		end.Chain, end.Key, end.Keyless = l.Chain, l.Key, own.keyless[i]
+		return nil
+	}
+	return kept
+}
+
+// signs reports whether a priority has a signature algorithm for a kind of key.
+func signs(x *priority.Expansion, kind priority.KeyKind) bool {
+	var prefix string
+	switch kind {
+	case priority.KeyRSA:
+		prefix = "RSA-"
+	case priority.KeyRSAPSS:
+		prefix = "RSA-PSS-SHA"
+	case priority.KeyEd25519, priority.KeyEd448:
+		prefix = "EDDSA-" + strings.ToUpper(kind.String())
+	default:
+		prefix = "ECDSA-"
+	}
+	for _, s := range x.Signatures {
+		s = strings.ToUpper(s)
+		if strings.HasPrefix(s, prefix) && (kind != priority.KeyRSA || !strings.HasPrefix(s, "RSA-PSS-SHA")) {
+			return true
+		}
+	}
+	return false
+}
+
+var oidRSAPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
+
+// keyKind gives the kind of a certificate's key.
+func keyKind(c *certs.Certificate) (priority.KeyKind, bool) {
+	var info struct {
+		Algorithm struct {
+			OID    asn1.ObjectIdentifier
+			Params asn1.RawValue `asn1:"optional"`
+		}
+		Key asn1.BitString
+	}
+	if _, err := asn1.Unmarshal(c.RawPublicKeyInfo, &info); err == nil {
+		switch {
+		case info.Algorithm.OID.Equal(oidRSAPSS):
+			return priority.KeyRSAPSS, true
+		case info.Algorithm.OID.Equal(asn1.ObjectIdentifier{1, 3, 101, 113}):
+			return priority.KeyEd448, true
+		}
+	}
+	switch k := c.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return priority.KeyRSA, true
+	case *ecdsa.PublicKey:
+		switch k.Curve.Params().BitSize {
+		case 256:
+			return priority.KeyECDSAP256, true
+		case 384:
+			return priority.KeyECDSAP384, true
+		case 521:
+			return priority.KeyECDSAP521, true
+		}
+	case ed25519.PublicKey:
+		return priority.KeyEd25519, true
+	}
+	return 0, false
+}
+
+// hashBits gives the hash of the signature on a certificate, 0 where it is not judged.
+func hashBits(c *certs.Certificate) int {
+	switch c.SignatureAlgorithm {
+	case "1.2.840.113549.1.1.5", "1.2.840.10045.4.1":
+		return 160
+	case "1.2.840.113549.1.1.4":
+		return 128
+	case "1.2.840.113549.1.1.14", "1.2.840.10045.4.3.1":
+		return 224
+	case "1.2.840.113549.1.1.11", "1.2.840.10045.4.3.2":
+		return 256
+	case "1.2.840.113549.1.1.12", "1.2.840.10045.4.3.3":
+		return 384
+	case "1.2.840.113549.1.1.13", "1.2.840.10045.4.3.4":
+		return 512
+	}
+	return 0
+}
+
+// strength is what an end's priority demands of the other's certificates.
+func strength(x *priority.Expansion) verify.Strength {
+	out := verify.Strength{
+		AllowSHA1: x.VerifyFlags&priority.VerifyAllowSignWithSHA1 != 0,
+		AllowMD5:  x.VerifyFlags&priority.VerifyAllowSignRSAMD5 != 0,
+		NoCRL:     x.VerifyFlags&priority.VerifyDisableCRLChecks != 0,
+	}
+	if x.Profile == priority.ProfileLow {
+		return out // what verify does anyway, with words of its own
+	}
+	profile := x.Profile
+	out.Refuses = func(c *certs.Certificate, anchor bool) string {
+		kind, ok := keyKind(c)
+		if !ok {
+			return ""
+		}
+		k := priority.CertificateKind{Key: kind}
+		if key, ok := c.PublicKey.(*rsa.PublicKey); ok {
+			k.Bits = key.N.BitLen()
+		} else if isRSA(kind) {
+			return ""
+		}
+		if !anchor {
+			k.Hash = hashBits(c)
+		}
+		return profile.Refuses(k)
+	}
+	return out
+}
+
+// sentence begins with a capital and ends with a full stop.
+func sentence(s string) string {
+	s = strings.TrimSuffix(s, ".")
+	return strings.ToUpper(s[:1]) + s[1:] + "."
+}
