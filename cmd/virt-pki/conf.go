@@ -85,9 +85,9 @@ func (p *program) conf(c *cli.Context) error {
 	}
 	failed := false
 	for i, name := range c.Args().Slice() {
-		text, err := p.readFile(name)
+		text, err := p.read("the configuration", name)
 		if err != nil {
-			return fmt.Errorf("reading the configuration: %w", err)
+			return err
 		}
 		kind, err := confKind(c.String("for"), name, text)
 		if err != nil {
@@ -225,9 +225,9 @@ func (p *program) parseConf(c *cli.Context, name string) (*conf.File, conf.Kind,
 	if err != nil {
 		return nil, 0, run, err
 	}
-	text, err := p.readFile(name)
+	text, err := p.read("the configuration", name)
 	if err != nil {
-		return nil, 0, run, fmt.Errorf("reading the configuration: %w", err)
+		return nil, 0, run, err
 	}
 	kind, err := confKind(c.String("for"), name, text)
 	if err != nil {
@@ -239,9 +239,9 @@ func (p *program) parseConf(c *cli.Context, name string) (*conf.File, conf.Kind,
 
 // allowedList reads tls_allowed_dn_list of a daemon's configuration file; listed is false where it is not set.
 func (p *program) allowedList(name string) (patterns []string, listed bool, err error) {
-	text, err := p.readFile(name)
+	text, err := p.read("the configuration", name)
 	if err != nil {
-		return nil, false, fmt.Errorf("reading the configuration: %w", err)
+		return nil, false, err
 	}
 	f, err := conf.Parse(text, name)
 	if err != nil {

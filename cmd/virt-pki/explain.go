@@ -16,7 +16,7 @@ func (p *program) explainCommand() *cli.Command {
 		Usage:     "a rule, or the rules behind an error message of libvirt, QEMU or GnuTLS",
 		ArgsUsage: "RULE | MESSAGE",
 		Description: `EXAMPLES
-   virt-pki explain key-usage-no-key-encipherment
+   virt-pki explain no-key-encipherment
    virt-pki explain "The server certificate /etc/pki/libvirt/servercert.pem has expired"
    virt-pki explain --list
 
