@@ -27,7 +27,9 @@
 //	private/cakey.pem   its key: PKCS#8, encrypted (PBES2) when there is a passphrase; mode 0600
 //	inventory.db        what was issued (package inventory)
 //	authority.json      the policy
+//	cacrl.pem           the revocation list, when there is one
 //
 // It is built on cfssl v1.6.5: the authority is a cfssl signer.Signer with signing profiles, and templates are filled by
-// cfssl. It does not renew, revoke, make revocation lists, or place files into layouts.
+// cfssl, except that revocation lists are package crl's: those of cfssl have no number and no reasons ([Authority.MakeList]). It
+// does not place files into layouts.
 package ca

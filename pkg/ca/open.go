@@ -19,6 +19,12 @@ import (
 // Open opens the authority of a directory, locked: it can list and prepare. Unlock gives it its key. The caller closes
 // it.
 func Open(ctx context.Context, dir string) (*Authority, error) {
+	return OpenShared(ctx, dir, filepath.Join(dir, inventoryFile))
+}
+
+// OpenShared is Open for an authority whose inventory is elsewhere: the path of a file, or the URL of a PostgreSQL database
+// that several operators share (inventory.Open).
+func OpenShared(ctx context.Context, dir, source string) (*Authority, error) {
 	text, err := readFile(filepath.Join(dir, certFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("opening the authority: %w", &PathError{dir, "there is no authority here: " + certFile + " is missing",
@@ -40,7 +46,7 @@ func Open(ctx context.Context, dir string) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the authority: %w", &PathError{path, err.Error(), err, ""})
 	}
-	inv, err := inventory.Open(ctx, filepath.Join(dir, inventoryFile))
+	inv, err := inventory.Open(ctx, source)
 	if err != nil {
 		return nil, fmt.Errorf("opening the authority: %w", err)
 	}

@@ -350,7 +350,7 @@ func inPlace(err error, stage, place string) error {
 	return &placedError{err, stage, place}
 }
 
-// A placedError does not unwrap, but is and can be taken as what its cause is.
+// A placedError does not unwrap, lest hints with the stage's name be found in it, but is and can be taken as what its cause is.
 type placedError struct {
 	err          error
 	stage, place string
@@ -359,14 +359,31 @@ type placedError struct {
 func (e *placedError) Error() string        { return strings.ReplaceAll(e.err.Error(), e.stage, e.place) }
 func (e *placedError) Is(target error) bool { return errors.Is(e.err, target) }
 func (e *placedError) As(target any) bool   { return errors.As(e.err, target) }
-func (e *placedError) Hints() (out []string) {
-	if errors.Is(e.err, syscall.ENOSPC) || errors.Is(e.err, syscall.EDQUOT) {
+
+// Hints gives those of all causes.
+func (e *placedError) Hints() []string {
+	var store *inventory.StoreError
+	if errors.Is(e.err, syscall.ENOSPC) || errors.Is(e.err, syscall.EDQUOT) || errors.As(e.err, &store) && store.Trouble == inventory.Full {
 		return (&durable.Error{Path: e.place, Err: syscall.ENOSPC}).Hints()
 	}
-	var h interface{ Hints() []string }
-	if errors.As(e.err, &h) {
-		for _, text := range h.Hints() {
-			out = append(out, strings.ReplaceAll(text, e.stage, e.place))
+	out := hints(e.err)
+	for i := range out {
+		out[i] = strings.ReplaceAll(out[i], e.stage, e.place)
+	}
+	return out
+}
+
+// hints walks the tree of causes.
+func hints(err error) (out []string) {
+	if h, ok := err.(interface{ Hints() []string }); ok {
+		out = h.Hints()
+	}
+	switch u := err.(type) {
+	case interface{ Unwrap() error }:
+		out = append(out, hints(u.Unwrap())...)
+	case interface{ Unwrap() []error }:
+		for _, c := range u.Unwrap() {
+			out = append(out, hints(c)...)
 		}
 	}
 	return out

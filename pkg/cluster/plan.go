@@ -23,6 +23,9 @@ type Plan struct {
 	csr *ca.CSR
 	// memory knows the certificates that were issued, whose signatures were checked when they were made; or nil.
 	memory *verify.Memory
+	// lists is the text of the authority's revocation lists, which every new place gets: a new host without it would let
+	// in who is revoked.
+	lists []byte
 }
 
 // A Planned is one identity of a plan.
@@ -167,7 +170,7 @@ func (p *Plan) files(indices []int, issued []ca.Issued, bundle []byte) ([]layout
 		w := p.wants[i]
 		c := contents[w.kind]
 		if c == nil {
-			c = &layout.Contents{CA: bundle}
+			c = &layout.Contents{CA: bundle, CRL: p.lists}
 			contents[w.kind] = c
 			kinds = append(kinds, w.kind)
 		}

@@ -25,7 +25,9 @@ var allowed = map[string][]string{
 		"pkg/internal/signature", "pkg/internal/der"},
 	"pkg/ca": {"pkg/certs", "pkg/verify", "pkg/inventory", "pkg/internal/durable",
 		// What certs takes and gives: names.
-		"pkg/dn"},
+		"pkg/dn",
+		// Revocation lists, which the authority numbers, signs and keeps; who signed a certificate that is to be revoked.
+		"pkg/crl", "pkg/internal/durable", "pkg/internal/signature"},
 	"pkg/handshake": {"pkg/certs", "pkg/priority", "pkg/dnmatch", "pkg/verify",
 		// What verify takes and certs gives.
 		"pkg/crl", "pkg/dn"},
@@ -82,7 +84,7 @@ var doors = map[string][]string{
 	"golang.org/x/crypto/cryptobyte": {"pkg/dn", "pkg/certs", "pkg/crl", "pkg/verify", "pkg/ca", "pkg/internal/signature"},
 	// Names into punycode: of hosts to issue for, and of hosts to match as GnuTLS does.
 	"golang.org/x/net/idna": {"pkg/ca", "pkg/verify"},
-	"golang.org/x/sys":      {"pkg/internal/durable", "pkg/layout"},
+	"golang.org/x/sys":      {"pkg/internal/durable", "pkg/layout", "pkg/internal/peer"},
 	"golang.org/x/term":     {"cmd/virt-pki"},
 	"golang.org/x/text":     {"pkg/verify"}, // the tables with which IDNA is done as libidn2 does it
 

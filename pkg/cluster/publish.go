@@ -1,0 +1,248 @@
+package cluster
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/crl"
+	"github.com/virt-pki/virt-pki/pkg/internal/durable"
+	"github.com/virt-pki/virt-pki/pkg/layout"
+)
+
+// A Spot is a layout that is there: its CA file exists.
+type Spot struct {
+	layout.Place
+	// Root is the directory that stands for the machine's /.
+	Root string
+}
+
+// Shown gives a path of the place as it is called on this machine.
+func (s Spot) Shown(path string) string { return filepath.Join(s.Root, path) }
+
+// Spots lists the layouts that are in a directory: a flat one, or a tree that stands for a machine's / (as / itself does),
+// with the homes in it; and, with members, also those in the directories below it, as Plan.Make lays them. Links are not
+// followed out of a tree.
+func Spots(dir string, members bool) ([]Spot, error) {
+	r, err := os.OpenRoot(dir)
+	if err != nil {
+		return nil, fmt.Errorf("looking for layouts: %w", err)
+	}
+	defer r.Close()
+	places := []layout.Place{{Kind: layout.PkiPath, Dir: "/"}}
+	for _, k := range layout.Kinds() {
+		if k != layout.User && k != layout.PkiPath {
+			places = append(places, layout.Place{Kind: k})
+		}
+	}
+	places = append(places, layout.Place{Kind: layout.User, Dir: "/root"})
+	if homes, err := fs.ReadDir(r.FS(), "home"); err == nil {
+		for _, h := range homes {
+			places = append(places, layout.Place{Kind: layout.User, Dir: "/home/" + h.Name()})
+		}
+	}
+	var spots []Spot
+	for _, p := range places {
+		switch _, err := r.Lstat(below(p.Paths(certs.Client).CA)); {
+		case err == nil:
+			spots = append(spots, Spot{p, dir})
+		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
+			return nil, fmt.Errorf("looking for layouts: %w", err)
+		}
+	}
+	if !members {
+		return spots, nil
+	}
+	entries, err := fs.ReadDir(r.FS(), ".")
+	if err != nil {
+		return nil, fmt.Errorf("looking for layouts in %q: %w", dir, err)
+	}
+	for _, e := range entries {
+		if e.IsDir() && e.Name() != AuthorityName && !durable.IsLeftover(e.Name()) {
+			more, err := Spots(filepath.Join(dir, e.Name()), false)
+			if err != nil {
+				return nil, err
+			}
+			spots = append(spots, more...)
+		}
+	}
+	return spots, nil
+}
+
+// below gives a path of a machine as a name below its root.
+func below(name string) string {
+	if name = strings.TrimPrefix(path.Clean(name), "/"); name == "" {
+		return "."
+	}
+	return name
+}
+
+// Fate says what became of a revocation list at one place.
+type Fate string
+
+// The fates.
+const (
+	// Placed: the list is there now, or would be.
+	Placed Fate = "written"
+	// Current: it was there already.
+	Current Fate = "unchanged"
+	// OtherCA: the place does not trust the authority, and was left alone.
+	OtherCA Fate = "another CA's"
+)
+
+// A Posted says what was done at one place.
+type Posted struct {
+	Spot
+	// Path is the list's file as it is called on this machine.
+	Path string
+	Fate Fate
+	// Old is the list of this authority that was there; nil: none.
+	Old *crl.List
+}
+
+// PostList puts a revocation list of the authority into every place that trusts the authority. Everything is looked at before
+// anything is written: a list that is newer than the given one, or a file that is no list, is an error, and nothing is
+// changed. Each file is replaced at once, so that a daemon that starts meanwhile finds the old list or the new. The lists
+// of other CAs in a file stay. With dryRun nothing is written.
+func PostList(spots []Spot, issuer *certs.Certificate, list *crl.List, dryRun bool) ([]Posted, error) {
+	var posted []Posted
+	var write []func() error
+	roots := map[string]*durable.Dir{}
+	defer func() {
+		for _, d := range roots {
+			d.Close()
+		}
+	}()
+	var faults []error
+	for _, s := range spots {
+		d := roots[s.Root]
+		if d == nil {
+			var err error
+			if d, err = durable.Open(s.Root); err != nil {
+				return nil, err
+			}
+			roots[s.Root] = d
+		}
+		done, file, err := look(d, s, issuer, list)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		if file != nil {
+			write = append(write, func() error { return d.Write(*file) })
+		}
+		posted = append(posted, done)
+	}
+	if len(faults) > 0 {
+		return nil, errors.Join(faults...)
+	}
+	if dryRun {
+		return posted, nil
+	}
+	for _, w := range write {
+		if err := w(); err != nil {
+			return nil, fmt.Errorf("publishing the revocation list: %w", err)
+		}
+	}
+	return posted, nil
+}
+
+// look decides about one place; file is nil where nothing is to be written.
+func look(d *durable.Dir, s Spot, issuer *certs.Certificate, list *crl.List) (Posted, *durable.File, error) {
+	paths := s.Paths(certs.Client)
+	p := Posted{Spot: s, Path: s.Shown(paths.CRL), Fate: OtherCA}
+	text, info, err := readBelow(d, paths.CA)
+	if err != nil {
+		return p, nil, fmt.Errorf("reading %q: %w", s.Shown(paths.CA), err)
+	}
+	cas, _ := certs.ImportPEMList(text, 1024) // what is no certificate does not trust the authority
+	if !slices.ContainsFunc(cas, func(c *certs.Certificate) bool { return bytes.Equal(c.Raw, issuer.Raw) }) {
+		return p, nil, nil
+	}
+	var others []*crl.List
+	there, _, err := readBelow(d, paths.CRL)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return p, nil, fmt.Errorf("reading %q: %w", p.Path, err)
+	default:
+		if others, err = crl.ParsePEM(there); err != nil {
+			return p, nil, &NoListError{p.Path, err}
+		}
+	}
+	for _, l := range crl.Effective(others) {
+		if l.IssuedBy(issuer) {
+			p.Old = l
+		}
+	}
+	merged := ca.MergeLists(list, others)
+	if bytes.Equal(merged, there) {
+		p.Fate = Current
+		return p, nil, nil
+	}
+	if p.Old != nil && !bytes.Equal(p.Old.Raw, list.Raw) {
+		// A list that is not the authority's (libvirt would have honoured it all the same) is no reason to keep it.
+		if p.Old.CheckSignature(issuer) == nil {
+			if err := list.CheckNewer(p.Old); err != nil {
+				return p, nil, fmt.Errorf("publishing to %q: %w", p.Path, err)
+			}
+		}
+	}
+	p.Fate = Placed
+	file := &durable.File{Name: below(paths.CRL), Data: merged, Mode: 0o644, Replace: true}
+	for _, item := range s.Items() {
+		if item.Part == layout.CRL {
+			file.Mode = item.Mode
+		}
+	}
+	if st, ok := info.Sys().(*syscall.Stat_t); ok && there == nil && os.Geteuid() == 0 {
+		file.Owner = &durable.Owner{UID: int(st.Uid), GID: int(st.Gid)} // as the CA file beside it
+	}
+	return p, file, nil
+}
+
+// A NoListError says that a file in the place of a revocation list is none: a daemon would not start with it.
+type NoListError struct {
+	Path string
+	Err  error
+}
+
+// Error names the file.
+func (e *NoListError) Error() string { return fmt.Sprintf("publishing to %q: %v", e.Path, e.Err) }
+
+// Unwrap gives the cause.
+func (e *NoListError) Unwrap() error { return e.Err }
+
+// Hints names the remedy.
+func (e *NoListError) Hints() []string {
+	return []string{"libvirtd does not start with such a file: move it away, then publish again"}
+}
+
+// readBelow reads a regular file below a root.
+func readBelow(d *durable.Dir, name string) ([]byte, fs.FileInfo, error) {
+	const most = 256 << 20
+	info, err := d.Root().Lstat(below(name))
+	if err != nil {
+		return nil, nil, reason(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, durable.ErrNotRegular
+	}
+	f, err := d.Root().Open(below(name))
+	if err != nil {
+		return nil, nil, reason(err)
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, most))
+	return text, info, err
+}
