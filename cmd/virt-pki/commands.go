@@ -19,7 +19,7 @@ import (
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{
 		p.initCommand(), p.issueCommand(), p.checkCommand(), p.preflightCommand(), p.verifyCommand(),
-		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.confCommand(), p.explainCommand(),
+		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.priorityCommand(), p.confCommand(), p.explainCommand(),
 		p.completionCommand(), p.manCommand(),
 	}
 }

@@ -1,0 +1,452 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/conf"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/preflight"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+func (p *program) preflightCommand() *cli.Command {
+	return &cli.Command{
+		Name:      "preflight",
+		Category:  "judge",
+		Usage:     "before TLS is switched on: does the daemon start, and what does each client's connection come to",
+		ArgsUsage: "[URI...]",
+		Description: `Predicts what real libvirt does, without connecting to anything: judges the daemon's
+configuration and files as its start does, then each client's URI, libvirt.conf and files,
+makes a TLS handshake in memory with both sides' rules, and says outcome, cause, cure, and the
+text that each side shows. The clients are this user with the given URIs, or the directories
+given with --client.
+
+EXAMPLES
+   virt-pki preflight qemu://kvm1.example.com/system
+   virt-pki preflight --conf ./virtproxyd.conf 'qemu://kvm1.example.com/system?pkipath=./alice'
+   virt-pki preflight --root ./kvm1-tree --client ./alice --client ./bob --host kvm1.example.com
+   virt-pki preflight --libvirt 12.8 --format sarif qemu://kvm1/system > preflight.sarif
+
+EXIT STATUS
+   0 the daemon starts and all connect   1 not so, or findings at or above --fail-on
+   2 wrong usage   3 something could not be judged`,
+		Flags: []cli.Flag{
+			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "the daemon's configuration `FILE`; default: this host's virtproxyd.conf or libvirtd.conf"},
+			&cli.StringSliceFlag{Name: "uri", Aliases: []string{"u"}, Usage: "a client's `URI`; may be repeated"},
+			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read URIs from `FILE`, one a line"},
+			&cli.StringSliceFlag{Name: "client", Usage: "a client's files in `DIR` (as for pkipath); may be repeated; needs --host"},
+			&cli.StringSliceFlag{Name: "host", Usage: "a `NAME` by which the clients of --client call the daemon; may be repeated"},
+			&cli.StringFlag{Name: "root", Usage: "the daemon's files are below `DIR`, which stands for its machine's /"},
+			forFlag(),
+			&cli.BoolFlag{Name: "session", Usage: "the daemon is run by an ordinary user (default: root for files in /etc, else as who calls)"},
+			&cli.BoolFlag{Name: "system", Usage: "the daemon is run by root"},
+			&cli.BoolFlag{Name: "no-listen", Usage: "libvirtd is run without --listen"},
+			&cli.BoolFlag{Name: "socket-activated", Usage: "systemd passes the sockets, the -tls.socket among them"},
+			&cli.BoolFlag{Name: "no-resolve", Usage: "do not look names up: every URI is taken to lead to this daemon's machine"},
+			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: read-only connections"},
+			oneLibvirtFlag(),
+			&cli.StringFlag{Name: "client-libvirt", Usage: "the clients' libvirt `VERSION`, where it is another"},
+			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 0, Usage: "how many clients at a time (`N`; 0: as many as there are processors)"},
+			atFlag(), failOnFlag(), jsonFlag(), formatFlag(), quietFlag(), colorFlag(),
+		},
+		Action: p.preflight,
+	}
+}
+
+// A preflightView is the answer of preflight.
+type preflightView struct {
+	Schema      int                `json:"schema"`
+	Daemon      preflightDaemon    `json:"daemon"`
+	Connections []preflightAttempt `json:"connections"`
+	Findings    []finding.Finding  `json:"findings"`
+	Unchecked   []string           `json:"unchecked,omitempty"`
+	tally       map[finding.Outcome]int
+}
+
+type preflightDaemon struct {
+	Starts         bool    `json:"starts"`
+	LibvirtMessage *string `json:"libvirt_message"`
+	Cause          *string `json:"cause"`
+	Remedy         string  `json:"remedy,omitempty"`
+	Program        string  `json:"program"`
+	Libvirt        string  `json:"libvirt"`
+	Conf           string  `json:"conf"`
+	Exit           int     `json:"exit,omitempty"`
+	// Log are the lines it prints when it does not start.
+	Log        []string `json:"log,omitempty"`
+	ListensTLS bool     `json:"listens_tls"`
+	ListensTCP bool     `json:"listens_tcp"`
+	TLSPort    string   `json:"tls_port,omitempty"`
+}
+
+type preflightAttempt struct {
+	URI            string          `json:"uri"`
+	Outcome        finding.Outcome `json:"outcome"`
+	Cause          *string         `json:"cause"`
+	LibvirtMessage *string         `json:"libvirt_message"`
+	DaemonMessage  *string         `json:"daemon_message"`
+	Remedy         string          `json:"remedy,omitempty"`
+	TLS            string          `json:"tls,omitempty"`
+	Suite          string          `json:"suite,omitempty"`
+	Group          string          `json:"group,omitempty"`
+	Simulated      bool            `json:"simulated,omitempty"`
+	Unchecked      []string        `json:"unchecked,omitempty"`
+
+	findings []finding.Finding
+}
+
+func (p *program) preflight(c *cli.Context) error {
+	level, err := failOn(c)
+	if err != nil {
+		return err
+	}
+	format, err := outputFormat(c)
+	if err != nil {
+		return err
+	}
+	paint, err := p.painter(c.String("color"))
+	if err != nil {
+		return err
+	}
+	uris, err := p.preflightURIs(c)
+	if err != nil {
+		return err
+	}
+	memory := &verify.Memory{}
+	d, err := p.preflightDaemon(c, memory)
+	if err != nil {
+		return err
+	}
+	client, err := p.preflightClient(c, memory, d.At)
+	if err != nil {
+		return err
+	}
+	s := d.Start(c.Context)
+	v := preflightView{Schema: 1, Connections: make([]preflightAttempt, len(uris)), Findings: []finding.Finding{},
+		Unchecked: s.Unchecked, tally: map[finding.Outcome]int{}}
+	v.Daemon = preflightDaemon{Starts: s.Starts, LibvirtMessage: optional(s.LibvirtMessage), Cause: optional(s.Cause),
+		Program: d.Kind.String(), Libvirt: d.Libvirt.String(), Conf: d.ConfFile, Exit: s.Exit,
+		ListensTLS: s.Starts && s.ListensTLS, ListensTCP: s.Starts && s.ListensTCP}
+	if s.Starts && s.ListensTLS {
+		v.Daemon.TLSPort = s.Conf.TLSPort
+	}
+	if !s.Starts {
+		v.Daemon.Log = s.LogLines
+		if len(s.Findings) > 0 {
+			v.Daemon.Remedy = s.Findings[0].Remedy
+		}
+	}
+	if err := p.connectAll(c, s, uris, client, &v); err != nil {
+		return err
+	}
+	if err := v.gather(s); err != nil {
+		return err
+	}
+	if err := p.printPreflight(v, format, c.Bool("quiet"), paint); err != nil {
+		return err
+	}
+	unchecked := len(v.Unchecked) > 0
+	failed := !s.Starts || finding.Worst(v.Findings) >= level
+	for _, a := range v.Connections {
+		failed = failed || a.Outcome != finding.Connected
+		unchecked = unchecked || len(a.Unchecked) > 0
+	}
+	switch {
+	case failed:
+		return status(exitFindings)
+	case unchecked:
+		return status(exitIncomplete)
+	}
+	return nil
+}
+
+// gather puts all findings into one list, each once, consequences left out.
+func (v *preflightView) gather(s *preflight.Server) error {
+	cat, err := catalogue()
+	if err != nil {
+		return err
+	}
+	seen := map[string]bool{}
+	add := func(fs []finding.Finding) {
+		for _, f := range cat.Root(fs) {
+			k := f.Rule + "\x00" + f.Subject + "\x00" + f.Message
+			if !seen[k] {
+				seen[k] = true
+				v.Findings = append(v.Findings, f)
+			}
+		}
+	}
+	add(s.Findings)
+	for _, a := range v.Connections {
+		v.tally[a.Outcome]++
+		add(a.findings)
+	}
+	return nil
+}
+
+// preflightURIs lists the URIs: of the command line, of a file, of client directories.
+func (p *program) preflightURIs(c *cli.Context) ([]string, error) {
+	uris := append(c.StringSlice("uri"), c.Args().Slice()...)
+	if name := c.String("file"); name != "" {
+		more, err := p.urisOf(name)
+		if err != nil {
+			return nil, err
+		}
+		uris = append(uris, more...)
+	}
+	dirs, hosts := c.StringSlice("client"), c.StringSlice("host")
+	if len(dirs) > 0 && len(hosts) == 0 {
+		return nil, usage("--client needs --host: the name by which the clients call the daemon").
+			hint("virt-pki preflight --client %s --host kvm1.example.com", shellQuote(dirs[0]))
+	}
+	for _, dir := range dirs {
+		abs, err := filepath.Abs(dir)
+		if err != nil {
+			return nil, err
+		}
+		if st, err := os.Stat(abs); err != nil {
+			return nil, err
+		} else if !st.IsDir() {
+			return nil, usage("--client %s: not a directory", dir)
+		}
+		for _, h := range hosts {
+			if strings.Contains(h, ":") && !strings.HasPrefix(h, "[") {
+				h = "[" + h + "]"
+			}
+			uris = append(uris, "qemu+tls://"+h+"/system?pkipath="+(&url.URL{Path: abs}).EscapedPath())
+		}
+	}
+	return uris, nil
+}
+
+// preflightDaemon describes the daemon.
+func (p *program) preflightDaemon(c *cli.Context, memory *verify.Memory) (d preflight.Daemon, err error) {
+	d.Memory = memory
+	if d.Libvirt, err = oneVersion(c); err != nil {
+		return d, err
+	}
+	if d.At, err = p.at(c); err != nil {
+		return d, err
+	}
+	root := c.String("root")
+	d.Machine = preflight.Machine{Home: p.home(), ConfigHome: p.getenv("XDG_CONFIG_HOME"), RuntimeDir: p.getenv("XDG_RUNTIME_DIR"),
+		Libvirt: d.Libvirt, ReadFile: p.readRegular, Exists: exists, Real: realDir}
+	below := func(name string) string { return name }
+	if root != "" {
+		r, err := os.OpenRoot(root)
+		if err != nil {
+			return d, err
+		}
+		below = func(name string) string { return filepath.Join(root, name) }
+		d.ReadFile = func(name string) ([]byte, error) { return readBelow(r, name) }
+		d.Exists = func(name string) bool {
+			_, err := r.Stat(strings.TrimLeft(name, "/"))
+			return err == nil
+		}
+		d.Real = nil
+	} else {
+		d.Own = ownAddress()
+	}
+	if !c.Bool("no-resolve") {
+		d.Resolver = shortResolver{}
+	}
+	name := c.String("conf")
+	if name == "" {
+		name, d.Conf, err = p.hostConf(c.String("for"), below)
+	} else {
+		d.Conf, err = p.readFile(name)
+	}
+	if err != nil {
+		return d, fmt.Errorf("reading the daemon's configuration: %w", err)
+	}
+	d.ConfFile = name
+	if d.Kind, err = confKind(c.String("for"), name, d.Conf); err != nil {
+		return d, err
+	}
+	if d.Kind == conf.Other {
+		d.Kind = conf.Libvirtd
+	}
+	if !d.Kind.Daemon() {
+		return d, usage("%s is no daemon's configuration", name).hint("--conf takes libvirtd.conf or virtproxyd.conf; virt-pki conf judges the others")
+	}
+	abs, _ := filepath.Abs(name)
+	switch {
+	case c.Bool("session") && c.Bool("system"):
+		return d, usage("--session and --system exclude each other")
+	case c.Bool("session"):
+	default:
+		d.Root = os.Geteuid() == 0 || c.Bool("system") || root != "" || strings.HasPrefix(abs, "/etc/")
+	}
+	d.Run = conf.Run{Listen: !c.Bool("no-listen")}
+	if root == "" {
+		d.Run.GroupExists = groupExists
+	}
+	if c.Bool("socket-activated") {
+		d.Run.Listen, d.Run.SocketActivated, d.Run.TLSSocket = false, true, true
+	}
+	return d, nil
+}
+
+// hostConf finds the configuration of a machine: that of the daemon that does TLS there.
+func (p *program) hostConf(program string, below func(string) string) (name string, text []byte, err error) {
+	names := []string{"/etc/libvirt/libvirtd.conf", "/etc/libvirt/virtproxyd.conf"}
+	if program != "" {
+		names = []string{"/etc/libvirt/" + program + ".conf"}
+	} else if exists(below("/usr/sbin/virtproxyd")) && !exists(below("/usr/sbin/libvirtd")) {
+		names[0], names[1] = names[1], names[0]
+	}
+	for _, n := range names {
+		if text, err = p.readFile(below(n)); err == nil {
+			return below(n), text, nil
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", nil, err
+		}
+	}
+	if program == "" {
+		return "", nil, fmt.Errorf("there is neither %s nor %s", below(names[0]), below(names[1]))
+	}
+	return "", nil, err
+}
+
+// preflightClient describes the clients: this user.
+func (p *program) preflightClient(c *cli.Context, memory *verify.Memory, at time.Time) (preflight.Client, error) {
+	o, err := p.callerOptions(c)
+	if err != nil {
+		return preflight.Client{}, err
+	}
+	version, err := oneVersion(c)
+	if err != nil {
+		return preflight.Client{}, err
+	}
+	if s := c.String("client-libvirt"); s != "" {
+		if version, err = verify.ParseVersion(s); err != nil {
+			return preflight.Client{}, usage("--client-libvirt: %s", err)
+		}
+	}
+	client := preflight.Client{
+		Machine: preflight.Machine{Root: o.Root, Home: o.Home, ConfigHome: o.ConfigHome, RuntimeDir: o.RuntimeDir, Libvirt: version,
+			ReadFile: p.readRegular, Exists: exists},
+		URI: o, At: at, Memory: memory, Agent: p.getenv("SSH_AUTH_SOCK") != "", SameMachine: c.String("root") == "",
+		LookPath: func(name string) error { _, err := exec.LookPath(name); return err },
+	}
+	if !c.Bool("no-resolve") {
+		client.Resolver = shortResolver{}
+	}
+	return client, nil
+}
+
+// connectAll predicts the connections, several at a time, in the order of the URIs.
+func (p *program) connectAll(c *cli.Context, s *preflight.Server, uris []string, client preflight.Client, v *preflightView) error {
+	jobs := c.Int("jobs")
+	if jobs <= 0 {
+		jobs = processors()
+	}
+	show, clear := p.progress(c.Bool("quiet"))
+	defer clear()
+	next := make(chan int)
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	var failure error
+	done := 0
+	for range min(jobs, len(uris)) {
+		group.Go(func() {
+			for i := range next {
+				r, err := s.Connect(c.Context, uris[i], client)
+				mu.Lock()
+				if err != nil && failure == nil {
+					failure = err
+				}
+				v.Connections[i] = preflightAttempt{URI: r.URI, Outcome: r.Outcome, Cause: optional(r.Cause), LibvirtMessage: optional(r.LibvirtMessage),
+					DaemonMessage: optional(r.DaemonMessage), Remedy: r.Remedy, TLS: r.TLS, Suite: r.Suite, Group: r.Group,
+					Simulated: r.Simulated, Unchecked: r.Unchecked, findings: r.Findings}
+				done++
+				n := done
+				mu.Unlock()
+				if show != nil {
+					show("judged", n, len(uris))
+				}
+			}
+		})
+	}
+feed:
+	for i := range uris {
+		select {
+		case next <- i:
+		case <-c.Context.Done():
+			break feed
+		}
+	}
+	close(next)
+	group.Wait()
+	if failure == nil {
+		failure = c.Context.Err()
+	}
+	return failure
+}
+
+// readRegular reads a file for a verdict; a pipe must not hold us up.
+func (p *program) readRegular(name string) ([]byte, error) {
+	st, err := os.Stat(name)
+	if err != nil {
+		return nil, err
+	}
+	if !st.Mode().IsRegular() && !st.IsDir() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrInvalid}
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return readLimited(f, name) // of a directory: EISDIR, as libvirt gets it
+}
+
+func realDir(dir string) string {
+	if r, err := filepath.EvalSymlinks(dir); err == nil {
+		return r
+	}
+	return dir
+}
+
+// ownAddress tells this machine's addresses from others; nil where they cannot be listed.
+func ownAddress() func(netip.Addr) bool {
+	addrs, err := net.InterfaceAddrs()
+	if err != nil {
+		return nil
+	}
+	own := map[netip.Addr]bool{}
+	for _, a := range addrs {
+		if n, ok := a.(*net.IPNet); ok {
+			if ip, ok := netip.AddrFromSlice(n.IP); ok {
+				own[ip.Unmap()] = true
+			}
+		}
+	}
+	return func(a netip.Addr) bool { return a.IsLoopback() && a.Is4() || own[a] }
+}
+
+// shortResolver is the system's resolver, with little patience.
+type shortResolver struct{}
+
+const resolvePatience = 3 * time.Second
+
+func (shortResolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, resolvePatience)
+	defer cancel()
+	return net.DefaultResolver.LookupNetIP(ctx, network, host)
+}

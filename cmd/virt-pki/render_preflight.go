@@ -1,0 +1,140 @@
+package main
+
+import (
+	"fmt"
+	"runtime"
+	"strings"
+
+	"github.com/virt-pki/virt-pki/pkg/finding"
+)
+
+func processors() int { return runtime.GOMAXPROCS(0) }
+
+// printPreflight prints the answer in the format asked for.
+func (p *program) printPreflight(v preflightView, format string, quiet bool, paint painter) error {
+	switch {
+	case format == formatJSON:
+		return p.printJSON(v)
+	case format == formatSARIF:
+		return p.printSARIF(v.Findings)
+	case format == formatJUnit:
+		cases := []junitCase{{class: "daemon", name: v.Daemon.Conf, ok: v.Daemon.Starts, kind: deref(v.Daemon.Cause),
+			message: deref(v.Daemon.LibvirtMessage), text: v.Daemon.Remedy}}
+		for _, a := range v.Connections {
+			cases = append(cases, junitCase{class: "connection", name: a.URI, ok: a.Outcome == finding.Connected, kind: string(a.Outcome),
+				message: deref(a.Cause) + ": " + a.why(), text: a.Remedy, unchecked: a.Unchecked})
+		}
+		return p.printJUnit("preflight", cases)
+	case quiet:
+		return nil
+	}
+	p.printPreflightText(v, paint)
+	return nil
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// why is the sentence of the cause.
+func (a preflightAttempt) why() string {
+	for _, f := range a.findings {
+		if a.Cause != nil && f.Rule == *a.Cause {
+			return f.Message
+		}
+	}
+	return ""
+}
+
+func (p *program) printPreflightText(v preflightView, paint painter) {
+	w := p.stdout
+	line := func(label, text string) {
+		if text != "" {
+			fmt.Fprintf(w, "    %-12s %s\n", label, visible(text))
+		}
+	}
+	d := v.Daemon
+	fmt.Fprintf(w, "%s of libvirt %s with %s: ", d.Program, d.Libvirt, visible(d.Conf))
+	told := map[string]bool{}
+	if d.Starts {
+		fmt.Fprintf(w, "%s, %s\n", paint.paint("32;1", "starts"), listens(d))
+	} else {
+		fmt.Fprintf(w, "%s (exit status %d) [%s]\n", paint.paint("31;1", "does not start"), d.Exit, deref(d.Cause))
+		for _, f := range v.Findings {
+			if d.Cause != nil && f.Rule == *d.Cause {
+				line("why", f.Message)
+				told[f.Rule+f.Subject+f.Message] = true
+				break
+			}
+		}
+		for _, l := range d.Log {
+			line("log", l)
+		}
+		line("cure", d.Remedy)
+	}
+	for _, a := range v.Connections {
+		code := "31;1"
+		if a.Outcome == finding.Connected {
+			code = "32;1"
+		}
+		fmt.Fprintf(w, "%s: %s", visible(a.URI), paint.paint(code, string(a.Outcome)))
+		switch {
+		case a.Outcome == finding.Connected && len(a.Unchecked) > 0:
+			fmt.Fprint(w, ", as far as can be told")
+		case a.Outcome == finding.Connected && a.TLS != "":
+			fmt.Fprintf(w, " (%s, %s)", a.TLS, a.Group)
+		case a.Outcome != finding.Connected && a.Cause != nil:
+			fmt.Fprintf(w, " [%s]", *a.Cause)
+		}
+		fmt.Fprintln(w)
+		if a.Outcome != finding.Connected && a.Outcome != finding.DaemonDown {
+			for _, f := range a.findings {
+				if a.Cause != nil && f.Rule == *a.Cause {
+					line("why", f.Message)
+					told[f.Rule+f.Subject+f.Message] = true
+					break
+				}
+			}
+			if a.LibvirtMessage != nil {
+				line("virsh says", "error: "+*a.LibvirtMessage)
+			}
+			line("daemon logs", deref(a.DaemonMessage))
+			line("cure", a.Remedy)
+		}
+		for _, u := range a.Unchecked {
+			line("not checked", u)
+		}
+	}
+	var rest []finding.Finding
+	for _, f := range v.Findings {
+		if !told[f.Rule+f.Subject+f.Message] {
+			rest = append(rest, f)
+		}
+	}
+	if len(rest) > 0 {
+		fmt.Fprintln(w)
+		p.printFindings(w, rest, paint)
+	}
+	for _, u := range v.Unchecked {
+		fmt.Fprintf(w, "not checked: %s\n", visible(u))
+	}
+	if len(v.Connections) > 1 {
+		t := tally{outcomes: v.tally}
+		fmt.Fprintf(w, "%s\n", strings.Replace(t.text(len(v.Connections)), "connected", "would connect", 1))
+	}
+}
+
+func listens(d preflightDaemon) string {
+	switch {
+	case d.ListensTLS && d.ListensTCP:
+		return "listens for TLS on port " + d.TLSPort + " and for TCP"
+	case d.ListensTLS:
+		return "listens for TLS on port " + d.TLSPort
+	case d.ListensTCP:
+		return "listens for TCP without TLS"
+	}
+	return "listens for no remote connections"
+}
