@@ -22,7 +22,7 @@ func (p *program) checkLayouts(dir string, o checkOptions, v *checkView) error {
 	}
 	r, err := os.OpenRoot(root)
 	if err != nil {
-		return err
+		return &readError{"the directory", root, err}
 	}
 	defer r.Close()
 	for _, place := range places {
@@ -68,7 +68,7 @@ func (p *program) places(dir string, o checkOptions) (root string, places []layo
 	default:
 		st, err := os.Stat(dir)
 		if err != nil {
-			return "", nil, err
+			return "", nil, &readError{"the directory", dir, err}
 		}
 		if !st.IsDir() {
 			return "", nil, usage("%s is a file", dir).

@@ -182,7 +182,7 @@ var rules = []finding.Rule{
 			"and Ed25519 included: no such certificate made by certtool works. Debian's 11.3.0-3+deb13u1 and later no longer look. " +
 			"Each end judges both certificates, so the oldest libvirt of a cluster decides.",
 		LibvirtMessages: []string{"Certificate {path} usage does not permit key encipherment"},
-		Remedy:          "virt-pki issue server NAME --libvirt 9.0 (or client NAME)",
+		Remedy:          "virt-pki issue server NAME (or client NAME), by an authority made for libvirt 9.0, as is the default",
 		Good:            "keyUsage critical: digitalSignature, keyEncipherment", Bad: "keyUsage critical: digitalSignature",
 		Until: "11.6.0", Source: srcUsage},
 	{ID: "wrong-purpose", Title: "extendedKeyUsage does not allow the role", Severity: finding.Error, Effect: finding.RefusesToStart,
