@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/cloudflare/cfssl/signer"
@@ -209,7 +210,10 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, key c
 	if err != nil {
 		var store *inventory.StoreError
 		if errors.As(err, &store) {
-			return fail(st.failed(inventoryFile, store.Err))
+			if err = store.Err; store.Trouble == inventory.Full {
+				err = syscall.ENOSPC // SQLite's own words name neither cause nor cure
+			}
+			return fail(st.failed(inventoryFile, err))
 		}
 		return fail(err)
 	}

@@ -270,7 +270,7 @@ func TestFileSystemsThatTakeNothing(t *testing.T) {
 		{"read-only", "ro", `creating the authority: "%[1]s/authority": no directory can be made here: read-only file system`},
 		// A page for the key, none for the certificate.
 		{"full", "size=4k", `creating the authority in "%[1]s/authority": "%[1]s/authority/cacert.pem": cannot be written: no space left on device`},
-		{"full later", "size=16k", `creating the authority in "%[1]s/authority": "%[1]s/authority/inventory.db": cannot be written: database or disk is full`},
+		{"full later", "size=16k", `creating the authority in "%[1]s/authority": "%[1]s/authority/inventory.db": cannot be written: no space left on device`},
 	} {
 		mount := t.TempDir()
 		cmd := exec.Command("unshare", "-m", "--propagation", "private", "sh", "-c",

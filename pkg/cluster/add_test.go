@@ -155,7 +155,7 @@ func TestAddOverwritesNothing(t *testing.T) {
 		if err == nil || err.Error() != tt.want {
 			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
-		if got := strings.Join(hintsOf(err), "; "); got != tt.hint {
+		if got := strings.Join(hints(err), "; "); got != tt.hint {
 			t.Errorf("%s: hint %s, want %s", tt.name, got, tt.hint)
 		}
 	}

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -202,13 +201,4 @@ func walk(t testing.TB, dir string, visit func(path string, text []byte, info fs
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-// hintsOf gathers hints as the command line does.
-func hintsOf(err error) []string {
-	var h interface{ Hints() []string }
-	if errors.As(err, &h) {
-		return h.Hints()
-	}
-	return nil
 }

@@ -39,6 +39,9 @@ func program(what string, args []string) int {
 	}
 	if err := run(what, args, step); err != nil {
 		fmt.Fprintln(os.Stderr, err)
+		for _, h := range hints(err) {
+			fmt.Fprintln(os.Stderr, "hint:", h)
+		}
 		return 1
 	}
 	return 0

@@ -158,7 +158,7 @@ func TestMakeTakesThePlaceOfNothing(t *testing.T) {
 		dir, want, hint string
 	}{
 		{"full", `making "DIR/full": it is there already and not empty`, "choose another directory, or move this one away; virt-pki overwrites no keys"},
-		{"cluster", `making "DIR/cluster": it is there already and not empty`, "to add to this cluster: virt-pki issue server NAME --authority DIR/cluster/authority"},
+		{"cluster", `making "DIR/cluster": it is there already and not empty`, "to add to this cluster: virt-pki issue server NAME --authority DIR/cluster/authority --out DIR"},
 		{"file", `making "DIR/file": there is a file of this name`, "choose another directory, or move this one away; virt-pki overwrites no keys"},
 		{"link", `making "DIR/link": it is a symbolic link`, "choose another directory, or move this one away; virt-pki overwrites no keys"},
 		{"dangling", `making "DIR/dangling": it is a symbolic link`, "choose another directory, or move this one away; virt-pki overwrites no keys"},
@@ -173,7 +173,7 @@ func TestMakeTakesThePlaceOfNothing(t *testing.T) {
 		if got := strings.ReplaceAll(err.Error(), above, "DIR"); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.dir, got, tt.want)
 		}
-		if got := strings.ReplaceAll(strings.Join(hintsOf(err), "; "), above, "DIR"); got != tt.hint {
+		if got := strings.ReplaceAll(strings.Join(hints(err), "; "), above, "DIR"); got != tt.hint {
 			t.Errorf("%s: hint %s, want %s", tt.dir, got, tt.hint)
 		}
 	}

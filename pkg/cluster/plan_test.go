@@ -107,7 +107,7 @@ func TestAPlanJudgesEverythingBeforeAnythingIsMade(t *testing.T) {
 				t.Errorf("%s: %v: want %s", tt.name, err, w)
 			}
 		}
-		if len(hintsOf(err)) == 0 {
+		if len(hints(err)) == 0 {
 			t.Errorf("%s: no hint", tt.name)
 		}
 	}

@@ -30,7 +30,7 @@ func TestMembersAreReadAsAnAdministratorWritesThem(t *testing.T) {
 		{"a client with an address", certs.Client, "admin,192.0.2.1",
 			got{Err: `client "admin": a client has one name; addresses are for servers`}},
 		{"an empty name", certs.Server, "kvm1,,kvm2", got{Err: `"kvm1,,kvm2" has an empty name in it`}},
-		{"nothing", certs.Client, "", got{Err: `"" has an empty name in it`}},
+		{"nothing", certs.Client, "", got{Err: "the name is empty"}},
 		{"an address that is none", certs.Server, "kvm1,192.0.2.300",
 			got{Err: `server "kvm1": "192.0.2.300" is no host: it looks like an IPv4 address and is none`}},
 	} {
