@@ -259,7 +259,11 @@ func TestMain(m *testing.M) {
 	if what := os.Getenv("VIRT_PKI_TEST_PROGRAM"); what != "" {
 		os.Exit(program(what, os.Args[1:]))
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if buildDir != "" {
+		os.RemoveAll(buildDir)
+	}
+	os.Exit(status)
 }
 
 // self runs the test binary as a program.
