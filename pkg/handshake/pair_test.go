@@ -215,7 +215,7 @@ func TestTranscriptsShowWhatEachEndSaw(t *testing.T) {
 		t.Fatal(r.Outcome, err)
 	}
 	c, s := r.Client, r.Server
-	if c.Version != "TLS1.3" || c.Group != "X25519" || c.Suite == "" || c.Suite != s.Suite {
+	if c.Version != "TLS1.3" || c.Group != "SECP256R1" || c.Suite == "" || c.Suite != s.Suite {
 		t.Errorf("version %q, group %q, suites %q and %q", c.Version, c.Group, c.Suite, s.Suite)
 	}
 	if len(c.CANames) != 1 || !c.Sent || !c.Byte || !s.Byte || !s.Sent || len(s.PeerChain) != 1 || len(c.PeerChain) != 1 || c.Simulated {
