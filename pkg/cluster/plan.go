@@ -34,8 +34,8 @@ type Planned struct {
 	Role     certs.Role
 	Layout   layout.Kind
 	Subject  string
-	Names    []string // DNS names and addresses
-	Key      certs.KeyAlgorithm
+	Names    []string           // DNS names and addresses
+	Key      certs.KeyAlgorithm // empty: a request's key, of a kind that virt-pki does not make
 	NotAfter time.Time
 	// Files are what is written for it, as they are called in Dir.
 	Files    []PlannedFile
@@ -110,6 +110,10 @@ func (p *Plan) Identities() []Planned {
 		subject, _ := o.Subject.Text() // checked by Prepare
 		out[i] = Planned{Member: w.member.Name, Role: w.role, Layout: w.kind, Subject: subject, Key: o.Key,
 			NotAfter: o.NotAfter, Findings: p.prepared[i].Findings()}
+		if p.csr != nil {
+			// A key of a kind that virt-pki does not make has no name here.
+			out[i].Key, _ = certs.AlgorithmOf(p.csr.Public)
+		}
 		out[i].Names = append(out[i].Names, o.Names...)
 		for _, a := range o.Addresses {
 			out[i].Names = append(out[i].Names, a.String())
