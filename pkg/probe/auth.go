@@ -7,7 +7,6 @@ import (
 	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/finding"
-	"github.com/virt-pki/virt-pki/pkg/uri"
 )
 
 // codeNoSupport is VIR_ERR_NO_SUPPORT; a daemon too old for AUTH_LIST says so.
@@ -100,51 +99,6 @@ func (a *attempt) polkit(ctx context.Context, c *Client) bool {
 	case !complete:
 		a.fail(finding.AuthFails, "polkit-refused", "the daemon did not complete the polkit authentication", "authentication failed: authentication failed")
 	default:
-		return true
-	}
-	return false
-}
-
-func (a *attempt) sasl(ctx context.Context, c *Client, want string) bool {
-	list, err := c.SASLInit(ctx)
-	var remote *RemoteError
-	if errors.As(err, &remote) {
-		a.fail(finding.AuthFails, "sasl-not-ready", "the daemon asks for SASL and cannot begin it itself; its log says why: "+remote.Message, remote.Message)
-		return false
-	} else if err != nil {
-		a.broken(c, err, "AUTH_SASL_INIT")
-		return false
-	}
-	a.Server.Mechanisms = strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
-	offered := func(m string) bool {
-		for _, o := range a.Server.Mechanisms {
-			if strings.EqualFold(o, m) {
-				return true
-			}
-		}
-		return false
-	}
-	switch {
-	case want != "" && !offered(want):
-		a.fail(finding.AuthFails, "sasl-mechanism-missing", fmt.Sprintf("auth=sasl.%s is demanded; the daemon offers %s", want, list),
-			fmt.Sprintf("authentication failed: SASL mechanism %s not supported by server", want))
-		return false
-	case want != "" && !strings.EqualFold(want, "anonymous"), !offered("anonymous"):
-		a.fail(finding.AuthFails, "sasl-mechanism-not-done", fmt.Sprintf("the daemon offers the SASL mechanisms %s, none of which virt-pki does yet", list), "")
-		return false
-	case a.Target.Transport() == uri.TCP:
-		a.fail(finding.AuthFails, "sasl-needs-encryption", "over plain TCP libvirt wants a SASL mechanism that encrypts; ANONYMOUS does not",
-			"authentication failed: negotiation SSF 0 was not strong enough")
-		return false
-	}
-	complete, _, err := c.SASLStart(ctx, "ANONYMOUS", []byte("virt-pki"))
-	if errors.As(err, &remote) {
-		a.fail(finding.AuthFails, "sasl-refused", "the daemon refuses the SASL user anonymous: "+remote.Message, remote.Message)
-	} else if err != nil {
-		a.broken(c, err, "AUTH_SASL_START")
-	} else if !complete {
-		a.fail(finding.AuthFails, "sasl-refused", "ANONYMOUS was not enough for the daemon", "authentication failed: authentication failed")
-	} else {
 		return true
 	}
 	return false

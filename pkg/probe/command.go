@@ -95,6 +95,11 @@ func (c *complaints) text() string {
 	case <-c.done:
 	case <-t.C:
 	}
+	return c.soFar()
+}
+
+// soFar gives what it has said up to now.
+func (c *complaints) soFar() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return strings.TrimRight(c.b.String(), " \t\r\n")
@@ -139,7 +144,7 @@ func commandRule(t uri.Transport, said string) string {
 	switch {
 	case has("cannot execute binary"):
 		return "command-not-found"
-	case t != uri.SSH:
+	case t == uri.Ext:
 		return "command-fails"
 	case has("REMOTE HOST IDENTIFICATION HAS CHANGED"):
 		return "ssh-host-key-changed"

@@ -77,7 +77,13 @@ func (a *attempt) tcp(ctx context.Context) (net.Conn, bool) {
 
 // reset concludes with a connection that was reset at once.
 func (a *attempt) reset(err error) {
-	if a.Target.Transport() != uri.TLS {
+	switch a.Target.Transport() {
+	case uri.LibSSH, uri.LibSSH2:
+		f := newSSHLogin(a).notShaken(err)
+		a.fail(f.outcome, f.rule, f.message, f.text)
+		return
+	case uri.TLS:
+	default:
 		a.broken(&Client{}, readFailed(err), "AUTH_LIST")
 		return
 	}

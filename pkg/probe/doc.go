@@ -8,13 +8,15 @@
 //
 // [Client] is the RPC alone, over any connection.
 //
-// The transports are tls, tcp, unix, ssh (the system's ssh, run exactly as libvirt runs it) and ext. libssh and libssh2
-// are refused with an [*UnsupportedError]. SASL is
-// done as far as ANONYMOUS over TLS; other mechanisms are named. No terminal is asked and no polkit agent is started.
+// The transports are tls, tcp, unix, ssh (the system's ssh, run exactly as libvirt runs it), ext, and libssh and libssh2
+// (an SSH client in this process that follows what libvirt does with either library: keys, known_hosts, the order of the
+// methods, its messages). SASL is done with SCRAM, PLAIN and ANONYMOUS; other mechanisms are named. Passwords come from
+// auth.conf or from Options.Ask. No polkit agent and no session daemon is started, and no file is written.
 //
 // Nothing here waits for ever, whatever the other end does: each stage has its limit, and no length that a peer
 // announces is believed beyond libvirt's own bounds, nor allocated before the bytes are there.
 //
-// Followed are doRemoteOpen, virNetSocketNewConnectTCP, virNetClientSetTLSSession and virnetmessage.c of libvirt;
+// Followed are doRemoteOpen, virNetSocketNewConnectTCP, virNetClientSetTLSSession, virNetLibsshAuthenticate,
+// virNetSSHAuthenticateSession, remoteAuthSASL and virnetmessage.c of libvirt;
 // confirmed with libvirtd and virsh 9.0.0 (Debian 12).
 package probe

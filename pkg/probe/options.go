@@ -31,10 +31,15 @@ type Options struct {
 	Resolver Resolver
 
 	// Env is the environment, NAME=VALUE, of which the commands of ssh and ext get what libvirt hands on, and in whose PATH
-	// they are looked for.
+	// they are looked for; SSH_AUTH_SOCK and LIBVIRT_AUTH_FILE are taken from it.
 	Env []string
 	// Terminal lets ssh ask for passwords and host keys on the terminal; otherwise it finds none and fails.
 	Terminal bool
+
+	// Ask asks the user for what a login needs: an SSH or SASL password, the passphrase of a key, whether a host key is
+	// right. echo says whether the answer may be seen. nil: nobody is there, and every answer is empty, as it is for virsh
+	// at the end of its input. It may be called by several Dials at once.
+	Ask func(prompt string, echo bool) (string, error)
 
 	// Limits bound the stages.
 	Limits Limits
@@ -56,7 +61,7 @@ type Limits struct {
 	Connect time.Duration // each address
 	TLS     time.Duration // handshake and confirmation byte
 	RPC     time.Duration // each call
-	Command time.Duration // the first answer through the command of ssh or ext, login included; default 30 seconds
+	Command time.Duration // the login of libssh and libssh2, and the first answer through a command; default 30 seconds
 }
 
 // DefaultLimit is the limit of a stage for which Limits names none.
@@ -70,6 +75,13 @@ func limit(d time.Duration) time.Duration {
 		return DefaultLimit
 	}
 	return d
+}
+
+func (l Limits) command() time.Duration {
+	if l.Command <= 0 {
+		return DefaultCommandLimit
+	}
+	return l.Command
 }
 
 func (o Options) now() time.Time {

@@ -75,7 +75,7 @@ func (a *attempt) run(ctx context.Context) error {
 		if credentials, ok = a.credentials(); !ok {
 			return nil
 		}
-	case uri.TCP, uri.Unix, uri.SSH, uri.Ext:
+	case uri.TCP, uri.Unix, uri.SSH, uri.LibSSH, uri.LibSSH2, uri.Ext:
 	case uri.Client:
 		return a.insideClient()
 	default:
@@ -88,6 +88,8 @@ func (a *attempt) run(ctx context.Context) error {
 		connect = a.unix
 	case uri.SSH, uri.Ext:
 		connect = a.command
+	case uri.LibSSH, uri.LibSSH2:
+		connect = a.libssh
 	}
 	conn, ok := connect(ctx)
 	if !ok {
@@ -255,10 +257,8 @@ func (a *attempt) describe(tr *handshake.Transcript) {
 // rpc authenticates, opens, asks who is there and says good-bye.
 func (a *attempt) rpc(ctx context.Context, conn net.Conn) {
 	first := a.o.Limits.RPC
-	if t := a.Target.Transport(); t == uri.SSH || t == uri.Ext {
-		if first = a.o.Limits.Command; first <= 0 {
-			first = DefaultCommandLimit
-		}
+	if t := a.Target.Transport(); t != uri.TLS && t != uri.TCP && t != uri.Unix {
+		first = a.o.Limits.command()
 	}
 	c := NewClient(conn, first)
 	if !a.authenticate(ctx, c) {
@@ -333,7 +333,10 @@ func (a *attempt) inform(ctx context.Context, c *Client) (err error) {
 // broken concludes with a connection that ended, hung or spoke nonsense while a call was answered.
 func (a *attempt) broken(c *Client, err error, call string) {
 	said, command := complaint(c.conn)
-	if command {
+	if remote, ok := c.conn.(*sshConn); ok {
+		err, said = remote.explain(err, a.Target.Transport())
+		command = true
+	} else if command {
 		err = withComplaint(err, said)
 	}
 	var stream *StreamError

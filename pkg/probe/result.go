@@ -49,6 +49,8 @@ type Server struct {
 	Issuer    string     `json:"issuer,omitempty"`
 	NotBefore *time.Time `json:"not_before,omitempty"`
 	NotAfter  *time.Time `json:"not_after,omitempty"`
+	// HostKey is the fingerprint of the SSH host key, for libssh and libssh2.
+	HostKey string `json:"host_key,omitempty"`
 	// Auth lists what the daemon asks for: none, sasl, polkit.
 	Auth []string `json:"auth,omitempty"`
 	// Mechanisms are the SASL mechanisms the daemon offers.
@@ -62,6 +64,8 @@ const (
 	StageCredentials = "own-certificate"
 	StageResolve     = "resolve"
 	StageConnect     = "connect"
+	StageLogin       = "login"
+	StageCommand     = "command"
 	StageTLS         = "tls"
 	StagePeer        = "peer"
 	StageByte        = "byte"
@@ -78,24 +82,21 @@ type Stage struct {
 	Err      string        `json:"error,omitempty"`
 }
 
-// An UnsupportedError says that a URI is fine but not one that this package can try.
+// An UnsupportedError says that a URI is fine but leads to no libvirt daemon.
 type UnsupportedError struct {
 	URI       string
 	Transport uri.Transport
 }
 
-// Error names the transport.
+// Error says why.
 func (e *UnsupportedError) Error() string {
 	if e.Transport == uri.Client {
 		return fmt.Sprintf("URI %q: its driver runs inside the client: there is no daemon to verify", e.URI)
 	}
-	return fmt.Sprintf("URI %q: transport %s is not supported yet by verify", e.URI, e.Transport)
+	return fmt.Sprintf("URI %q: transport %s is not one that can be verified", e.URI, e.Transport)
 }
 
 // Hints says what can be done instead.
 func (e *UnsupportedError) Hints() []string {
-	if e.Transport == uri.Client {
-		return []string{"name a transport and a host, as in test+tls://localhost/default"}
-	}
-	return []string{"virt-pki uri shows the command libvirt would run; virsh -c '" + e.URI + "' hostname tries it"}
+	return []string{"name a transport and a host, as in test+tls://localhost/default"}
 }

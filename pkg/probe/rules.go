@@ -21,6 +21,7 @@ const (
 	sourceAuth = "libvirt remoteAuthenticate"
 
 	sourceCommand = "libvirt virNetSocketNewConnectCommand"
+	sourceLibSSH  = "libvirt virNetLibsshAuthenticate, virNetSSHAuthenticateSession"
 	sourceSSH     = "libvirt virNetSocketNewConnectSSH, ssh(1)"
 )
 
@@ -182,6 +183,84 @@ var rules = []finding.Rule{
 		Remedy: "log in as a member of the group libvirt there, or as root", Good: "a member of the group libvirt", Bad: "another user", Source: sourceSSH,
 	},
 	{
+		ID: "libssh-handshake", Title: "libssh or libssh2 gets an SSH session", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "What answers is not SSH, or shares no algorithm. libssh2 before 1.11 (libvirt 9 on Debian 12) knows no RSA host key but with SHA-1, " +
+			"which OpenSSH 8.8 and later does not offer.",
+		LibvirtMessages: []string{"no connection driver available for SSH session handshake failed: {error}", "libssh transport error: failed to open ssh channel: {error}"},
+		Remedy:          "check host and port; give the server an Ed25519 or ECDSA host key; try +ssh", Good: "a server with an Ed25519 host key", Bad: "a web server's port",
+		Source: sourceLibSSH,
+	},
+	{
+		ID: "libssh-host-key-unknown", Title: "libssh and libssh2 know the host key", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "libssh and libssh2 look into libvirt's own known_hosts ($XDG_CONFIG_HOME/libvirt/known_hosts), not into that of ssh. With known_hosts_verify=normal, " +
+			"the default, somebody is asked about an unknown key; where nobody is, it is refused. no_verify does nothing here. libssh2 looks for " +
+			"[host]:port and for host, to the letter; libssh for [host]:port unless the port is 22, with patterns.",
+		LibvirtMessages: []string{"libssh transport error: SSH host key for '{host}' ({hash}) was not accepted", "SSH transport error: SSH host key for '{host}' ({hash}) was not accepted",
+			"libssh transport error: failed to retrieve decision to accept host key"},
+		Remedy: "known_hosts=$HOME/.ssh/known_hosts in the URI, or ssh-keyscan -p PORT HOST >> ~/.config/libvirt/known_hosts after a comparison",
+		Good:   "test+libssh://host/default?known_hosts=/root/.ssh/known_hosts", Bad: "test+libssh://host/default for the first time", Source: sourceLibSSH,
+	},
+	{
+		ID: "libssh-host-key-changed", Title: "The host key is the one in libvirt's known_hosts", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "The file has another key for this host: it was installed anew, or somebody sits in between. libssh2 takes the server's ECDSA key where there is one, " +
+			"and a file with only another key of the same host is a changed host to it. Lines that end with CR are not the same key either. " +
+			"What libvirt calls the new key in its message for libssh2 is the stored one.",
+		LibvirtMessages: []string{"authentication failed: !!! SSH HOST KEY VERIFICATION FAILED !!!: Identity of host '{host}:{port}' differs from stored identity."},
+		Remedy:          "find out why; then ssh-keygen -R '[HOST]:PORT' -f FILE, and for libssh2 store all keys of the host (ssh-keyscan)", Good: "the same key", Bad: "another key",
+		Source: sourceLibSSH,
+	},
+	{
+		ID: "libssh-host-key-new", Title: "The host key is stored", Severity: finding.Note, Effect: finding.NoEffect,
+		Text: "The key was accepted, because the user said so or known_hosts_verify=auto does. libvirt writes it into known_hosts; virt-pki changes no file.",
+		Good: "a host in known_hosts", Bad: "known_hosts_verify=auto to a new host", Remedy: "ssh-keyscan -p PORT HOST >> FILE, after a comparison", Source: sourceLibSSH,
+	},
+	{
+		ID: "libssh2-known-hosts-unreadable", Title: "libssh2 can read every line of known_hosts", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "One line without a key, or with less than 20 characters behind the host, and libssh2 refuses the whole file, for all hosts and even with " +
+			"known_hosts_verify=ignore.",
+		LibvirtMessages: []string{"SSH transport error: unable to load knownhosts file '{file}': Failed to parse known hosts file"},
+		Remedy:          "delete the line", Good: "host ssh-ed25519 AAAA...", Bad: "host", Source: "libssh2 libssh2_knownhost_readfile",
+	},
+	{
+		ID: "libssh-login-refused", Title: "libssh or libssh2 logs in", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "The methods of sshauth= were tried in order (agent, privkey, password, keyboard-interactive where it is absent), as the user of the URI or root. " +
+			"Only one key is tried: keyfile=, or the first that exists of identity, id_dsa, id_ecdsa, id_ed25519 and id_rsa in ~/.ssh. A password comes from " +
+			"auth.conf ([auth-ssh-HOST]) or is asked for. After refused passwords libvirt asks until the server hangs up, and with libssh then waits for ever.",
+		LibvirtMessages: []string{"authentication failed: All provided authentication methods with credentials were rejected by the server",
+			"authentication failed: None of the requested authentication methods are supported by the server",
+			"libssh transport error: failed to authenticate: Access denied for '{method}'. Authentication that can continue: {methods}",
+			"authentication failed: authentication with private key '{file}' has failed: Username/PublicKey combination invalid",
+			"authentication failed: authentication failed: Waiting for password response",
+			"authentication failed: keyboard interactive authentication failed: Unable to send keyboard-interactive request",
+			"SSH transport error: Failed to connect to ssh agent", "libssh transport error: No authentication methods and credentials provided"},
+		Remedy: "write USER@ before the host; ssh-copy-id USER@HOST; name the key with keyfile=", Good: "test+libssh://admin@host/default?keyfile=/home/admin/.ssh/id_ed25519",
+		Bad: "test+libssh://host/default without a key of root", Source: sourceLibSSH,
+	},
+	{
+		ID: "libssh-no-key", Title: "sshauth=privkey has a key", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "A demand for privkey without keyfile= and without a key in ~/.ssh stops libvirt before it connects.",
+		LibvirtMessages: []string{"libssh transport error: Key file path must be provided for private key authentication",
+			"SSH transport error: Username and key file path must be provided for private key authentication"},
+		Remedy: "name the key with keyfile=", Good: "sshauth=privkey&keyfile=/root/.ssh/id_ed25519", Bad: "sshauth=privkey", Source: sourceLibSSH,
+	},
+	{
+		ID: "libssh-key-unreadable", Title: "The private key can be read", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "The file is missing, is no private key, or is encrypted and the passphrase is missing or wrong. Other methods of sshauth= are then not tried any more.",
+		LibvirtMessages: []string{"authentication failed: error while reading private key '{file}'",
+			"authentication failed: error while opening private key '{file}', wrong passphrase?",
+			"authentication failed: authentication with private key '{file}' has failed: Unable to extract public key from private key file: {error}"},
+		Remedy: "correct keyfile=, or add the key to an ssh-agent", Good: "keyfile=/root/.ssh/id_ed25519", Bad: "keyfile=~/.ssh/id_ed25519", Source: sourceLibSSH,
+	},
+	{
+		ID: "auth-conf-unusable", Title: "auth.conf can be used", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "The auth.conf that LIBVIRT_AUTH_FILE or authfile= names must be there, and any must be a key file: groups in brackets, KEY=VALUE lines, comments with #. " +
+			"[auth-SERVICE-HOST] or [auth-SERVICE-default] needs credentials=NAME, and [credentials-NAME] must exist.",
+		LibvirtMessages: []string{"configuration file syntax error: Missing item 'credentials' in group '{group}' in '{file}'",
+			"configuration file syntax error: Missing group 'credentials-{name}' referenced from group '{group}' in '{file}'", unknownError},
+		Remedy: "correct the file", Good: "[credentials-a]\nauthname=fred\npassword=...\n[auth-libvirt-default]\ncredentials=a", Bad: "[auth-libvirt-default]\nauthname=fred",
+		Source: "libvirt virAuthConfigLookup",
+	},
+	{
 		ID: "tls-priority-not-applied", Title: "tls_priority is applied", Severity: finding.Note, Effect: finding.NoEffect,
 		Text: "The URI or libvirt.conf has a tls_priority, which the handshake did not follow. A client with a bad string would stop after it has " +
 			"connected, and one with a narrow string might find no common version or suite.",
@@ -232,7 +311,7 @@ var rules = []finding.Rule{
 	{
 		ID: "sasl-not-ready", Title: "The daemon can do SASL", Severity: finding.Error, Effect: finding.RefusesPeer,
 		Text: "The daemon asks for SASL and fails to begin it: the mechanisms of /etc/sasl2/libvirt.conf are not installed (Debian's default, gssapi, needs " +
-			"libsasl2-modules-gssapi-mit), or its keytab or user database is missing.",
+			"libsasl2-modules-gssapi-mit), or its keytab or user database is missing. Over plain TCP a mechanism that does not encrypt counts as missing.",
 		LibvirtMessages: []string{"authentication failed: authentication failed"},
 		Remedy:          "install the mechanism named in mech_list of /etc/sasl2/libvirt.conf, or choose another there", Good: "mech_list: scram-sha-256 with its user database",
 		Bad: "mech_list: gssapi without the module", Source: "libvirt remoteDispatchAuthSaslInit",
@@ -244,14 +323,27 @@ var rules = []finding.Rule{
 	},
 	{
 		ID: "sasl-mechanism-not-done", Title: "virt-pki does the SASL mechanism", Severity: finding.Error, Effect: finding.NoEffect,
-		Text: "The daemon asks for SASL with mechanisms that need credentials. TLS and certificates are in order up to here; whether the login would " +
-			"succeed was not tried.",
-		Remedy: "try the login with virsh", Good: "mech_list: anonymous", Bad: "mech_list: scram-sha-256", Source: "libvirt remoteAuthSASL",
+		Text: "The daemon asks for SASL with mechanisms that virt-pki does not do, as GSSAPI and DIGEST-MD5, the only two that encrypt and thus work over plain TCP. " +
+			"TLS and certificates are in order up to here; whether the login would succeed was not tried.",
+		Remedy: "try the login with virsh", Good: "mech_list: scram-sha-256", Bad: "mech_list: gssapi", Source: "libvirt remoteAuthSASL",
+	},
+	{
+		ID: "sasl-no-credentials", Title: "There are a name and a password for SASL", Severity: finding.Error, Effect: finding.RefusesPeer,
+		Text: "auth.conf is looked for in LIBVIRT_AUTH_FILE, authfile= of the URI, $XDG_CONFIG_HOME/libvirt and /etc/libvirt. Its group [auth-libvirt-HOST] or " +
+			"[auth-libvirt-default] names one with authname and password; username is not what virsh takes. What is not there is asked for on a terminal.",
+		LibvirtMessages: []string{"authentication failed: Failed to start SASL negotiation: -1 (SASL(-1): generic failure: All-whitespace username.)"},
+		Remedy:          "write authname and password into auth.conf, mode 0600", Good: "authname=fred", Bad: "username=fred", Source: "libvirt remoteAuthFillFromConfig",
+	},
+	{
+		ID: "sasl-server-unproven", Title: "The daemon proves that it knows the password", Severity: finding.Error, Effect: finding.RefusesPeer,
+		Text:   "In SCRAM both ends prove that they know the password. This daemon did not: somebody may sit in between.",
+		Remedy: "check which daemon answers, and its user database", Good: "libvirtd with its user database", Bad: "another server", Source: "RFC 5802 section 3",
 	},
 	{
 		ID: "sasl-needs-encryption", Title: "SASL over plain TCP encrypts", Severity: finding.Error, Effect: finding.RefusesPeer,
-		Text: "Over tcp a client wants a mechanism with an encryption layer of at least 56 bits.", LibvirtMessages: []string{"authentication failed: negotiation SSF {number} was not strong enough"},
-		Remedy: "use +tls", Good: "test+tls://host/default", Bad: "test+tcp://host/default with mech_list: anonymous", Source: "libvirt remoteAuthSASL",
+		Text:            "Over tcp both ends want a mechanism with an encryption layer of at least 56 bits (tcp_min_ssf): GSSAPI or DIGEST-MD5. PLAIN, SCRAM and ANONYMOUS have none.",
+		LibvirtMessages: []string{"authentication failed: negotiation SSF {number} was not strong enough"},
+		Remedy:          "use +tls", Good: "test+tls://host/default", Bad: "test+tcp://host/default with mech_list: anonymous", Source: "libvirt remoteAuthSASL",
 	},
 	{
 		ID: "sasl-refused", Title: "SASL lets the client in", Severity: finding.Error, Effect: finding.RefusesPeer,

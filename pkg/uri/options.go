@@ -60,7 +60,8 @@ type Options struct {
 	DirectDefault bool
 }
 
-func (o Options) configDir() string {
+// ConfigDir is the caller's own configuration directory, root's too (virGetUserConfigDirectory).
+func (o Options) ConfigDir() string {
 	if o.ConfigHome != "" {
 		return o.ConfigHome + "/libvirt"
 	}
@@ -80,5 +81,5 @@ func (o Options) ConfFile() string {
 	if o.Root {
 		return "/etc/libvirt/libvirt.conf"
 	}
-	return o.configDir() + "/libvirt.conf"
+	return o.ConfigDir() + "/libvirt.conf"
 }

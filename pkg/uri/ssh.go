@@ -102,7 +102,7 @@ func (u URI) Login(exists func(string) bool) (l Login, ok bool) {
 	if u.transport != LibSSH && u.transport != LibSSH2 {
 		return Login{}, false
 	}
-	l = Login{User: "root", KnownHosts: u.o.configDir() + "/known_hosts", Verification: u.verification}
+	l = Login{User: "root", KnownHosts: u.o.ConfigDir() + "/known_hosts", Verification: u.verification}
 	if name, ok := u.User(); ok {
 		l.User = name
 	}

@@ -77,3 +77,24 @@ func (m *Machine) AddHost(t testing.TB, addr string, names ...string) {
 		t.Fatal(err)
 	}
 }
+
+// AddUser makes a user of the machine who logs in with a password.
+func (m *Machine) AddUser(t testing.TB, user, password string) {
+	t.Helper()
+	hash := strings.TrimSpace(OpenSSL(t, "passwd", "-6", password))
+	for path, line := range map[string]string{
+		"/etc/passwd": user + ":x:4711:4711::/:/bin/sh", "/etc/group": user + ":x:4711:", "/etc/shadow": user + ":" + hash + ":19000:0:99999:7:::",
+	} {
+		f, err := os.OpenFile(m.Path(path), os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = fmt.Fprintln(f, line)
+		if e := f.Close(); err == nil {
+			err = e
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}
