@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -131,8 +132,28 @@ func (a *Authority) PrepareCSR(now time.Time, csr *CSR, o Order) (*Prepared, err
 	from.Layout, from.NotBefore, from.NotAfter = o.Layout, o.NotBefore, o.NotAfter
 	if len(o.Names)+len(o.Addresses) > 0 {
 		from.Names, from.Addresses = o.Names, o.Addresses
+		from.Ignored = append(slices.Clip(csr.Ignored), csr.beyond(o)...)
 	}
 	return a.Prepare(now, from)
+}
+
+// beyond says which names of the request the order does not have.
+func (c *CSR) beyond(o Order) (out []string) {
+	names, addrs := o.Names, o.Addresses
+	if o.Role != certs.Client { // the CN is among a server's names anyway
+		names = append(slices.Clip(names), c.commonName)
+	}
+	for _, n := range c.Names {
+		if !slices.ContainsFunc(names, func(have string) bool { return strings.EqualFold(have, n) }) {
+			out = append(out, fmt.Sprintf("the name %q", n))
+		}
+	}
+	for _, a := range c.Addresses {
+		if !slices.Contains(addrs, a) {
+			out = append(out, fmt.Sprintf("the address %s", a))
+		}
+	}
+	return out
 }
 
 // IssueCSR prepares and issues a certificate for a request.

@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"net"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -38,6 +39,33 @@ func request(t testing.TB, kind, subject string, change func(*x509.CertificateRe
 		t.Fatal(err)
 	}
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der})
+}
+
+func TestNamesOfARequestThatTheOrderLacksAreSaid(t *testing.T) {
+	a, _ := authority(t, Policy{})
+	csr, err := ParseCSR(request(t, testpki.ECDSAP256, "CN=kvm1.example.com", func(r *x509.CertificateRequest) {
+		r.DNSNames, r.IPAddresses = []string{"kvm1.example.com", "KVM1", "other"}, []net.IP{net.ParseIP("192.0.2.1"), net.ParseIP("192.0.2.2")}
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := Order{Request: certs.Request{Role: certs.Server, Names: []string{"kvm1"}, Addresses: []netip.Addr{netip.MustParseAddr("192.0.2.2")}}}
+	p, err := a.PrepareCSR(time.Now(), csr, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range p.Findings() {
+		got = append(got, f.Message)
+	}
+	want := []string{`the request asks for the name "other", which is not taken over`,
+		"the request asks for the address 192.0.2.1, which is not taken over"}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("findings (-want +got):\n%s", d)
+	}
+	if d := cmp.Diff([]string{"kvm1", "kvm1.example.com"}, p.Order().Names); d != "" {
+		t.Errorf("names (-want +got):\n%s", d)
+	}
 }
 
 func TestARequestGivesSubjectKeyAndNamesOnly(t *testing.T) {

@@ -77,12 +77,13 @@ var ruleClipped = finding.Rule{
 // ruleCSRIgnored is the note on parts of a CSR that were not taken over.
 var ruleCSRIgnored = finding.Rule{
 	ID:       "csr-extension-ignored",
-	Title:    "A certificate request asks for an extension that it does not get",
+	Title:    "A certificate request asks for something that it does not get",
 	Severity: finding.Note,
 	Effect:   finding.NoEffect,
 	Text: "What a certificate may be used for is decided by the authority. Of a certificate request only the subject, the " +
-		"key, the DNS names and the IP addresses are taken over.",
-	Remedy: "ask for the role with virt-pki issue server or virt-pki issue client",
+		"key, the DNS names and the IP addresses are taken over; and where names are given with the order, as a server's " +
+		"are, those count and not the request's.",
+	Remedy: "ask for the role with virt-pki issue server or virt-pki issue client, and for names after the first: NAME,NAME",
 	Good:   "a request with a subjectAltName of DNS names",
 	Bad:    "a request with basicConstraints CA:TRUE",
 	Source: "RFC 2986, 4.1",
