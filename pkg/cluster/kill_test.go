@@ -269,3 +269,45 @@ func TestAddKilledAtEveryStep(t *testing.T) {
 		})
 	}
 }
+
+// The steps above do not reach into SQLite. A kill at any time does.
+func TestAddKilledAtAnyTime(t *testing.T) {
+	dir, a := cluster(t)
+	begun := time.Now()
+	if out, err := self("add", dir, dir, "measure").CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	whole := time.Since(begun)
+	cut := 0
+	const runs = 30
+	for n := range runs {
+		client := fmt.Sprintf("client%d", n)
+		cmd := self("add", dir, dir, client)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(whole * time.Duration(n) / runs)
+		cmd.Process.Kill()
+		if cmd.Wait() != nil {
+			cut++
+		}
+		closed(t, client, filepath.Dir(dir), "clientkey.pem")
+		accounted(t, dir, a)
+		text, err := self("add", dir, dir, client).CombinedOutput()
+		if err != nil && !strings.Contains(string(text), client+`": it is there already`) {
+			t.Fatalf("%s: the second run: %v: %s", client, err, text)
+		}
+		entries, err := a.Inventory().List(context.Background(), inventory.Filter{Host: client, States: []inventory.State{inventory.Published}})
+		if err != nil || len(entries) != 1 {
+			t.Errorf("%s: %d are published, %v", client, len(entries), err)
+		}
+	}
+	noLeftovers(t, "at the end", dir)
+	if n := accounted(t, dir, a); n != 1+2+2*(runs+1) {
+		t.Errorf("%d certificates", n)
+	}
+	t.Logf("%d of %d were cut short", cut, runs)
+	if cut < runs/3 {
+		t.Errorf("only %d of %d were cut short", cut, runs)
+	}
+}

@@ -76,8 +76,8 @@ func (f Failure) String() string {
 // An end is one identity, read back from the disk.
 type end struct {
 	name   string
-	family string // only libvirt talks to libvirt, and QEMU to QEMU
-	hosts  []string
+	family string   // only libvirt talks to libvirt, and QEMU to QEMU
+	hosts  []string // what clients call it; nil for a client
 	creds  handshake.Credentials
 }
 
@@ -120,18 +120,62 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 			clients = append(clients, e)
 		}
 	}
-	if len(proof.Failures) > 0 || p.csr != nil { // without the key there is no handshake
+	if len(proof.Failures) > 0 {
 		return proof, nil
 	}
-	pairs, total := pairsOf(servers, clients)
-	proof.Pairs, proof.Handshakes = total, len(pairs)
+	var pairs [][2]int
+	if p.csr == nil { // without the key there is no handshake
+		pairs, proof.Pairs = pairsOf(servers, clients)
+		proof.Handshakes = len(pairs)
+	}
 	failures = make([][]Failure, len(pairs))
-	err := parallel(ctx, len(pairs), o.workers(), func(n int) (err error) {
+	if err := parallel(ctx, len(pairs), o.workers(), func(n int) (err error) {
 		failures[n], err = pair(ctx, servers[pairs[n][0]], clients[pairs[n][1]], versions, p.spec.Now, p.memory)
 		return err
-	}, o.progress("proving", len(pairs)))
+	}, o.progress("proving", len(pairs))); err != nil {
+		return proof, err
+	}
+	for _, e := range alone(pairs, servers, clients) {
+		failures = append(failures, p.judgeAlone(e, versions))
+	}
 	proof.Failures = slices.Concat(failures...)
-	return proof, err
+	return proof, nil
+}
+
+// alone gives the ends that are in no pair.
+func alone(pairs [][2]int, servers, clients []end) (out []end) {
+	paired := [2]map[int]bool{{}, {}}
+	for _, p := range pairs {
+		paired[0][p[0]], paired[1][p[1]] = true, true
+	}
+	for side, ends := range [2][]end{servers, clients} {
+		for i, e := range ends {
+			if !paired[side][i] {
+				out = append(out, e)
+			}
+		}
+	}
+	return out
+}
+
+// judgeAlone judges an end that has nobody to connect with, such as one that is added, as the other end would.
+func (p *Plan) judgeAlone(e end, versions []verify.Version) []Failure {
+	s := verify.Session{Local: certs.Server, Peer: e.creds.Chain, CAs: e.creds.CAs, At: p.spec.Now, Memory: p.memory}
+	failure := Failure{Client: e.name, Outcome: finding.ServerRejectsClient}
+	if e.hosts != nil {
+		s.Local, s.Host = certs.Client, e.hosts[0]
+		failure = Failure{Server: e.name, Host: s.Host, Outcome: finding.ClientRejectsServer}
+	}
+	for _, v := range versions {
+		s.Libvirt = v
+		for _, f := range s.Check() {
+			if f.Severity == finding.Error {
+				failure.Version, failure.Message = v.String(), f.Message
+				return []Failure{failure}
+			}
+		}
+	}
+	return nil
 }
 
 // pairsOf lists the pairs to connect, as indices, and says how many there are in all.

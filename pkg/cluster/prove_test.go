@@ -15,7 +15,9 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 func ends(n int, family string) []end {
@@ -150,6 +152,51 @@ func TestAProofFindsEveryFault(t *testing.T) {
 				t.Errorf("(-want +got):\n%s", d)
 			}
 		})
+	}
+}
+
+func TestWhoHasNobodyToConnectWithIsJudgedAlone(t *testing.T) {
+	servers, clients := ends(3, "libvirt"), append(ends(1, "libvirt"), ends(2, "qemu")...)
+	var names []string
+	for _, e := range alone([][2]int{{0, 0}, {2, 0}}, servers, clients) {
+		names = append(names, e.name)
+	}
+	if got := strings.Join(names, " "); got != "libvirt1 qemu0 qemu1" {
+		t.Errorf("alone: %s", got)
+	}
+
+	ours, other := testpki.NewCA(t), testpki.NewCA(t)
+	imported := func(der []byte) []*certs.Certificate {
+		c, err := certs.Import(der)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return []*certs.Certificate{c}
+	}
+	p := &Plan{spec: Spec{Now: time.Now()}, memory: new(verify.Memory)}
+	server := end{name: "kvm1", hosts: []string{"kvm1"}}
+	server.creds.Chain, server.creds.CAs = imported(ours.Server("kvm1").DER), imported(ours.DER)
+	client := end{name: "admin"}
+	client.creds.Chain, client.creds.CAs = imported(ours.Client("admin").DER), imported(ours.DER)
+	for _, e := range []end{server, client} {
+		if f := p.judgeAlone(e, verify.Measured()); len(f) > 0 {
+			t.Errorf("%s: %v", e.name, f)
+		}
+	}
+	elsewhere := server
+	elsewhere.hosts = []string{"kvm2"}
+	server.creds.CAs, client.creds.CAs = imported(other.DER), imported(other.DER)
+	for _, tt := range []struct {
+		end
+		want string
+	}{
+		{server, `server "kvm1" under libvirt 9.0.0: client-rejects-server: `},
+		{client, `client "admin" under libvirt 9.0.0: server-rejects-client: `},
+		{elsewhere, `server "kvm1" as "kvm2" under libvirt 9.0.0: client-rejects-server: `},
+	} {
+		if f := p.judgeAlone(tt.end, verify.Measured()); len(f) != 1 || !strings.HasPrefix(f[0].String(), tt.want) || f[0].Message == "" {
+			t.Errorf("%v, want %s...", f, tt.want)
+		}
 	}
 }
 
