@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -342,12 +343,21 @@ func (p *program) preflightClient(c *cli.Context, memory *verify.Memory, at time
 		Machine: preflight.Machine{Root: o.Root, Home: o.Home, ConfigHome: o.ConfigHome, RuntimeDir: o.RuntimeDir, Libvirt: version,
 			ReadFile: p.readRegular, Exists: exists},
 		URI: o, At: at, Memory: memory, Agent: p.getenv("SSH_AUTH_SOCK") != "", SameMachine: c.String("root") == "",
+		LoginHome: loginHome(), Terminal: isTerminal(p.stdin) && isTerminal(p.stderr),
 		LookPath: func(name string) error { _, err := exec.LookPath(name); return err },
 	}
 	if !c.Bool("no-resolve") {
 		client.Resolver = shortResolver{}
 	}
 	return client, nil
+}
+
+// loginHome is the home directory of the passwd entry.
+func loginHome() string {
+	if u, err := user.Current(); err == nil {
+		return u.HomeDir
+	}
+	return ""
 }
 
 // connectAll predicts the connections, several at a time, in the order of the URIs.

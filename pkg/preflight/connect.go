@@ -31,6 +31,10 @@ type Client struct {
 	LookPath func(name string) error
 	// Agent says that an SSH agent can be asked.
 	Agent bool
+	// Terminal says that somebody can be asked about host keys.
+	Terminal bool
+	// LoginHome is the home of the user's passwd entry, where the ssh binary has its files; empty: they are not looked at.
+	LoginHome string
 	// SameMachine says that client and daemon are one machine.
 	SameMachine bool
 }

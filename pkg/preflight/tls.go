@@ -81,7 +81,12 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 		Credentials: handshake.Credentials{CAs: own.cas, Lists: own.lists},
 		Host:        a.u.Host(), NoVerify: a.u.NoVerify(), Libvirt: a.c.Libvirt, At: a.c.At, Strength: strength(client), Memory: a.c.Memory,
 	}
-	kept := a.identity(&clientEnd, own, server)
+	kept := a.identity(&clientEnd, own, client, server, agreed.Version)
+	if kept != nil && agreed.Version != "TLS1.3" {
+		kept.LibvirtMessage = msgTerminated
+		a.conclude(finding.HandshakeFails, *kept)
+		return false, nil
+	}
 	join := handshake.Pair
 	if v, ok := versions[agreed.Version]; ok {
 		serverEnd.MinVersion, serverEnd.MaxVersion, clientEnd.MinVersion, clientEnd.MaxVersion = v, v, v, v
@@ -116,13 +121,14 @@ func (a *attempt) settle(r handshake.Result, own credentials, kept *finding.Find
 	if !ok {
 		cause = ruleByID("tls-handshake-failed").Finding(a.URI, "The two ends come to no TLS session.")
 	}
-	// What libvirt says about the cause is for its log; the user of the client sees less.
-	log := cause.LibvirtMessage
 	a.conclude(r.Outcome, cause)
 	a.LibvirtMessage = r.LibvirtMessage()
 	switch r.Outcome {
 	case finding.ServerRejectsClient:
-		a.DaemonMessage = msgCheck + log
+		// The daemon's log has the reason; the user of the client sees less.
+		if why, ok := r.Server.Cause(); ok {
+			a.DaemonMessage = msgCheck + why.LibvirtMessage
+		}
 	case finding.HandshakeFails:
 		a.DaemonMessage = r.Server.LibvirtMessage
 	}
@@ -208,49 +214,30 @@ func isRSA(k priority.KeyKind) bool { return k == priority.KeyRSA || k == priori
 
 // identity gives the client its certificate: the first of a CA that the daemon names, with a key whose signatures the
 // daemon takes. The finding says why none was taken although there are some.
-func (a *attempt) identity(end *handshake.Config, own credentials, server *priority.Expansion) *finding.Finding {
+func (a *attempt) identity(end *handshake.Config, own credentials, client, server *priority.Expansion, version string) *finding.Finding {
 	var kept *finding.Finding
 	names := make([]dn.Name, 0, len(a.s.own.cas))
 	for _, ca := range a.s.own.cas {
 		names = append(names, ca.Subject)
 	}
 	for i, l := range own.identities {
-		if kind, ok := keyKind(l.Chain[0]); ok && !signs(server, kind) {
-			f := ruleByID("client-key-not-supported").Finding("client certificate "+l.Own.CertPath,
-				fmt.Sprintf("The client does not send its certificate: the daemon's tls_priority takes no signatures of its key (%s).", kind))
-			f.Severity, f.Effect = finding.Error, finding.RefusesPeer
-			kept = &f
-			continue
-		}
-		if _, sent := verify.Sends(l.Chain, names); !sent && i < len(own.identities)-1 {
-			continue
+		if _, sent := verify.Sends(l.Chain, names); !sent {
+			if i < len(own.identities)-1 {
+				continue
+			}
+		} else if kind, ok := keyKind(l.Chain[0]); ok {
+			if _, ok := priority.ClientSignature(client, server, version, kind); !ok {
+				f := ruleByID("client-key-not-supported").Finding("client certificate "+l.Own.CertPath,
+					fmt.Sprintf("The client cannot use its certificate: the two tls_priority leave no signature algorithm for its key (%s).", kind))
+				f.Severity, f.Effect = finding.Error, finding.RefusesPeer
+				kept = &f
+				continue
+			}
 		}
 		end.Chain, end.Key, end.Keyless = l.Chain, l.Key, own.keyless[i]
 		return nil
 	}
 	return kept
-}
-
-// signs reports whether a priority has a signature algorithm for a kind of key.
-func signs(x *priority.Expansion, kind priority.KeyKind) bool {
-	var prefix string
-	switch kind {
-	case priority.KeyRSA:
-		prefix = "RSA-"
-	case priority.KeyRSAPSS:
-		prefix = "RSA-PSS-SHA"
-	case priority.KeyEd25519, priority.KeyEd448:
-		prefix = "EDDSA-" + strings.ToUpper(kind.String())
-	default:
-		prefix = "ECDSA-"
-	}
-	for _, s := range x.Signatures {
-		s = strings.ToUpper(s)
-		if strings.HasPrefix(s, prefix) && (kind != priority.KeyRSA || !strings.HasPrefix(s, "RSA-PSS-SHA")) {
-			return true
-		}
-	}
-	return false
 }
 
 var oidRSAPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}

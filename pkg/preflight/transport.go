@@ -3,11 +3,9 @@ package preflight
 import (
 	"fmt"
 	"path"
-	"slices"
 
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
-	"github.com/virt-pki/virt-pki/pkg/uri"
 )
 
 // maxSocketPath is what fits into sockaddr_un with its final NUL.
@@ -116,59 +114,6 @@ func (a *attempt) mode(readOnly bool) bool {
 		return true
 	}
 	return m&0o002 != 0
-}
-
-// command predicts what can be predicted of ssh, libssh, libssh2 and ext: what is missing on the client.
-func (a *attempt) command() bool {
-	t := a.u.Transport()
-	fail := func(o finding.Outcome, rule, message, text string) bool {
-		f := ruleByID(rule).Finding(a.URI, message)
-		f.LibvirtMessage = text
-		a.conclude(o, f)
-		return false
-	}
-	if argv, ok := a.u.Argv(); ok && a.c.LookPath != nil && len(argv) > 0 {
-		if err := a.c.LookPath(argv[0]); err != nil {
-			text := fmt.Sprintf("Cannot find '%s' in path: No such file or directory", argv[0])
-			if t == uri.Ext || path.IsAbs(argv[0]) {
-				text = fmt.Sprintf("Cannot find '%s' in path: No such file or directory", argv[0])
-			}
-			return fail(finding.TransportFails, "command-not-found", fmt.Sprintf("The command %q is not there.", argv[0]), text)
-		}
-	}
-	switch t {
-	case uri.Ext:
-		a.Unchecked = append(a.Unchecked, "whether the command of the URI reaches a daemon")
-		return true
-	case uri.LibSSH, uri.LibSSH2:
-		l, _ := a.u.Login(a.c.exists)
-		key, named := a.u.Param("keyfile")
-		only := func(method string) bool { return len(l.Methods) == 1 && l.Methods[0] == method }
-		switch {
-		case named && !a.c.exists(key) && only("privkey"):
-			return fail(finding.TransportFails, "ssh-login-refused", fmt.Sprintf("The key %q is not there.", key), "")
-		case only("agent") && !a.c.Agent:
-			return fail(finding.TransportFails, "ssh-login-refused", "The URI wants an SSH agent, and there is none.", "")
-		}
-	}
-	if sockets, ok := a.u.Sockets(); ok && a.c.SameMachine && a.s.local(a.u.Host()) {
-		name := sockets.Choose(nil)
-		if _, ours := a.s.socket(name); !(ours && a.s.Starts) && !a.c.exists(name) {
-			return fail(finding.TransportFails, "ssh-socket-missing", fmt.Sprintf("The socket %q is not there.", name), "")
-		}
-	}
-	if !a.s.Starts {
-		a.down()
-		a.LibvirtMessage = ""
-		return false
-	}
-	a.Unchecked = append(a.Unchecked, fmt.Sprintf("whether ssh logs in at %s, and what runs there", a.u.Host()))
-	return true
-}
-
-// local reports whether a host's name is that of the machine itself.
-func (s *Server) local(host string) bool {
-	return slices.Contains([]string{"localhost", "127.0.0.1", "::1"}, host)
 }
 
 // insideClient is a driver that needs no daemon.
