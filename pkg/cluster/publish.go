@@ -113,7 +113,8 @@ type Posted struct {
 // PostList puts a revocation list of the authority into every place that trusts the authority. Everything is looked at before
 // anything is written: a list that is newer than the given one, or a file that is no list, is an error, and nothing is
 // changed. Each file is replaced at once, so that a daemon that starts meanwhile finds the old list or the new. The lists
-// of other CAs in a file stay. With dryRun nothing is written.
+// of other CAs in a file stay. With dryRun nothing is written,
+// and list may be nil: one that is yet to be made.
 func PostList(spots []Spot, issuer *certs.Certificate, list *crl.List, dryRun bool) ([]Posted, error) {
 	var posted []Posted
 	var write []func() error
@@ -123,6 +124,9 @@ func PostList(spots []Spot, issuer *certs.Certificate, list *crl.List, dryRun bo
 			d.Close()
 		}
 	}()
+	if list == nil && !dryRun {
+		return nil, errors.New("publishing: there is no revocation list")
+	}
 	var faults []error
 	for _, s := range spots {
 		d := roots[s.Root]
@@ -184,6 +188,10 @@ func look(d *durable.Dir, s Spot, issuer *certs.Certificate, list *crl.List) (Po
 		if l.IssuedBy(issuer) {
 			p.Old = l
 		}
+	}
+	if list == nil {
+		p.Fate = Placed
+		return p, nil, nil
 	}
 	merged := ca.MergeLists(list, others)
 	if bytes.Equal(merged, there) {

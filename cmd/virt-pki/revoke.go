@@ -1,0 +1,386 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/cluster"
+	"github.com/virt-pki/virt-pki/pkg/crl"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
+)
+
+func (p *program) revokeCommand() *cli.Command {
+	return &cli.Command{
+		Name: "revoke", Category: "live", Usage: "note that a certificate is no longer good", ArgsUsage: "SERIAL|FILE|NAME",
+		Description: `Notes in the authority's inventory that one certificate is no longer good. It is named by its
+serial number in hex, by its file, or by the host or client it was issued to; a name that means
+several certificates is answered with their list, and nothing is done (--role narrows it, --all
+takes them all). A certificate that the CA signed before virt-pki knew it is revoked by its file.
+
+No host knows of it until "virt-pki crl publish" has run and the daemons have loaded the list:
+libvirt goes on letting in who is not on its list, and whoever has no list at all.
+
+Reasons: unspecified, keyCompromise, cACompromise, affiliationChanged, superseded,
+cessationOfOperation, certificateHold, privilegeWithdrawn, aACompromise.
+
+EXAMPLES
+   virt-pki revoke bob --reason keyCompromise --authority ./cluster/authority
+   virt-pki revoke 5D:3E:81:... --reason superseded
+   virt-pki revoke ./bob/etc/pki/libvirt/clientcert.pem
+   virt-pki revoke kvm3.example.com --all --reason cessationOfOperation --dry-run
+
+EXIT STATUS
+   0 revoked   1 it was revoked before, and stays as it was   2 wrong usage, or the name means several
+   3 could not complete`,
+		Flags: append(authorityFlags(),
+			&cli.StringFlag{Name: "reason", Usage: "`REASON`: why (keyCompromise, superseded, ...)", DefaultText: "unspecified"},
+			&cli.StringFlag{Name: "role", Usage: "`ROLE`: of a name's certificates only those of server, client or peer"},
+			&cli.BoolFlag{Name: "all", Usage: "all certificates of the name"},
+			dryRunFlag(), jsonFlag(), quietFlag()),
+		Action: p.revoke,
+	}
+}
+
+// The flags that several commands of a certificate's life share.
+
+func authorityFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.StringFlag{Name: "authority", Usage: "`DIR`: the authority", DefaultText: "./authority, or authority in --out or --pkipath"},
+		&cli.StringFlag{Name: "db", Usage: "`URL`: its inventory in PostgreSQL (postgres://USER@HOST/DATABASE), or another file", DefaultText: "$" + databaseVariable + ", or inventory.db in the authority"},
+	}
+}
+
+func dryRunFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be done; do nothing"}
+}
+
+// databaseVariable is the environment variable for --db.
+const databaseVariable = "VIRT_PKI_DB"
+
+// openAuthority opens the authority that the flags name.
+func (p *program) openAuthority(c *cli.Context) (*ca.Authority, error) {
+	dir := c.String("authority")
+	if dir == "" {
+		candidates := []string{}
+		for _, f := range []string{"out", "pkipath"} {
+			for _, value := range values(c, f) {
+				candidates = append(candidates, filepath.Join(value, cluster.AuthorityName))
+			}
+		}
+		candidates = append(candidates, cluster.AuthorityName, ".")
+		for _, candidate := range candidates {
+			if _, err := os.Stat(filepath.Join(candidate, "authority.json")); err == nil {
+				dir = candidate
+				break
+			}
+		}
+		if dir == "" {
+			return nil, usage("which authority? there is none in %s", list(candidates)).
+				hint("name its directory: --authority DIR").hint("make one: virt-pki init")
+		}
+	}
+	if source := p.database(c); source != "" {
+		return ca.OpenShared(c.Context, dir, source)
+	}
+	return ca.Open(c.Context, dir)
+}
+
+// database gives where the inventory is, "" for its usual place.
+func (p *program) database(c *cli.Context) string {
+	if s := c.String("db"); s != "" {
+		return s
+	}
+	return p.getenv(databaseVariable)
+}
+
+// values gives the values of a flag that may be given once or several times.
+func values(c *cli.Context, name string) []string {
+	if s := c.String(name); s != "" && !strings.HasPrefix(s, "[") {
+		return []string{s}
+	}
+	return c.StringSlice(name)
+}
+
+// A certificateView shows an entry of the inventory.
+type certificateView struct {
+	Serial    string     `json:"serial"`
+	Name      string     `json:"name"`
+	Role      string     `json:"role"`
+	Layout    string     `json:"layout"`
+	DN        string     `json:"dn"`
+	Names     []string   `json:"names"`
+	NotBefore time.Time  `json:"not_before"`
+	NotAfter  time.Time  `json:"not_after"`
+	State     string     `json:"state"`
+	Revoked   *time.Time `json:"revoked"`
+	Reason    *string    `json:"reason"`
+}
+
+func viewCertificate(e inventory.Entry) certificateView {
+	v := certificateView{Serial: e.Serial, Name: e.Host, Role: e.Role.String(), Layout: e.Layout, DN: e.Subject, Names: slices.Clone(e.Names),
+		NotBefore: e.NotBefore, NotAfter: e.NotAfter, State: string(e.State)}
+	if e.State == inventory.Foreign {
+		v.Name, v.Role = e.CommonName, "" // another program's row says no more
+	}
+	if v.Names == nil {
+		v.Names = []string{}
+	}
+	for _, a := range e.Addresses {
+		v.Names = append(v.Names, a.String())
+	}
+	if e.Revoked != nil {
+		reason := crl.Entry{Reason: e.Revoked.Reason}.ReasonText()
+		v.Revoked, v.Reason = &e.Revoked.At, &reason
+	}
+	return v
+}
+
+// brief describes a certificate in half a line.
+func (v certificateView) brief() string {
+	s := strings.TrimSpace(v.Role + " " + visible(v.Name))
+	if v.Layout != "" {
+		s += ", " + v.Layout
+	}
+	s += ", until " + date(v.NotAfter)
+	switch {
+	case v.Revoked != nil:
+		s += ", revoked on " + date(*v.Revoked)
+	case v.State != string(inventory.Published):
+		s += ", " + v.State
+	}
+	return s
+}
+
+// A revokeView is the answer of revoke.
+type revokeView struct {
+	Schema       int               `json:"schema"`
+	DryRun       bool              `json:"dry_run,omitempty"`
+	Authority    string            `json:"authority"`
+	Reason       string            `json:"reason"`
+	Certificates []certificateView `json:"certificates"`
+	// Already are certificates that were revoked before, and stay as they were.
+	Already []certificateView `json:"already"`
+	Next    []string          `json:"next"`
+}
+
+func (p *program) revoke(c *cli.Context) error {
+	if c.NArg() != 1 {
+		return usage("revoke needs one SERIAL, FILE or NAME").hint("virt-pki revoke bob --reason keyCompromise").
+			hint("virt-pki list shows what there is")
+	}
+	reason := 0
+	if s := c.String("reason"); s != "" {
+		var err error
+		if reason, err = crl.ParseReason(s); err != nil {
+			return invalid("--reason", s, err)
+		}
+	}
+	a, err := p.openAuthority(c)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	found, err := p.resolve(c, a, c.Args().First())
+	if err != nil {
+		return err
+	}
+	v := revokeView{Schema: 1, DryRun: c.Bool("dry-run"), Authority: a.Dir(), Reason: crl.Entry{Reason: reason}.ReasonText(),
+		Certificates: []certificateView{}, Already: []certificateView{}, Next: []string{}}
+	var keys []inventory.Key
+	for _, e := range found.entries {
+		if e.Revoked != nil {
+			v.Already = append(v.Already, viewCertificate(e))
+			continue
+		}
+		keys = append(keys, e.Key)
+		v.Certificates = append(v.Certificates, viewCertificate(e))
+	}
+	if len(keys) > 0 && !v.DryRun {
+		if found.register != nil {
+			if _, err := a.Register(c.Context, found.register, p.now()); err != nil {
+				return err
+			}
+		}
+		now := p.now()
+		if err := a.Inventory().RevokeAll(c.Context, keys, now, reason); err != nil {
+			return err
+		}
+		for i := range v.Certificates {
+			at := now.UTC().Truncate(time.Second)
+			v.Certificates[i].Revoked, v.Certificates[i].Reason = &at, &v.Reason
+		}
+	}
+	if len(keys) > 0 {
+		v.Next = append(v.Next, "virt-pki crl publish --authority "+shellQuote(a.Dir())+" --out DIR   # or --pkipath DIR, --root DIR")
+	}
+	return p.printRevoked(c, v)
+}
+
+func (p *program) printRevoked(c *cli.Context, v revokeView) error {
+	switch {
+	case c.Bool("json"):
+		if err := p.printJSON(v); err != nil {
+			return err
+		}
+	case !c.Bool("quiet"):
+		verb := "revoked"
+		if v.DryRun {
+			verb = "would revoke"
+		}
+		for _, e := range v.Certificates {
+			what := strings.TrimSpace(e.Role + " " + visible(e.Name))
+			fmt.Fprintf(p.stdout, "%s %s: serial %s, %s, reason %s\n", verb, what, e.Serial, visible(e.DN), v.Reason)
+		}
+		for _, e := range v.Already {
+			fmt.Fprintf(p.stdout, "was revoked already: %s, serial %s, on %s, reason %s\n", visible(e.Name), e.Serial, e.Revoked.Format(time.RFC3339), *e.Reason)
+		}
+		if len(v.Certificates) > 0 {
+			fmt.Fprintf(p.stdout, "\nNo host knows of it until the list is published and the daemons have loaded it.\n\nnext:\n")
+			for _, n := range v.Next {
+				fmt.Fprintf(p.stdout, "  %s\n", n)
+			}
+		}
+	}
+	if len(v.Certificates) == 0 {
+		return status(exitFindings)
+	}
+	return nil
+}
+
+// resolved is what an argument means.
+type resolved struct {
+	entries []inventory.Entry
+	// register is a certificate of the CA that the inventory does not know yet.
+	register *certs.Certificate
+}
+
+// An ambiguousError says that a name means several certificates.
+type ambiguousError struct {
+	name    string
+	command string
+	options string
+	entries []inventory.Entry
+}
+
+func (e *ambiguousError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s means %d certificates; nothing was done:", quote(e.name), len(e.entries))
+	for _, x := range e.entries {
+		fmt.Fprintf(&b, "\n   %s  %s", x.Serial, viewCertificate(x).brief())
+	}
+	return b.String()
+}
+
+func (e *ambiguousError) Hints() []string {
+	return []string{e.command + " " + e.entries[0].Serial + e.options + "   # one of them", e.command + " " + shellQuote(e.name) + " --all" + e.options}
+}
+
+// resolve finds the certificates that an argument means: a file, a serial number or a name.
+func (p *program) resolve(c *cli.Context, a *ca.Authority, arg string) (resolved, error) {
+	var role certs.Role
+	if s := c.String("role"); s != "" {
+		var err error
+		if role, err = certs.ParseRole(s); err != nil {
+			return resolved{}, invalid("--role", s, err)
+		}
+	}
+	if st, err := os.Stat(arg); err == nil && st.Mode().IsRegular() {
+		return p.resolveFile(c, a, arg)
+	}
+	all, err := a.Inventory().List(c.Context, inventory.Filter{})
+	if err != nil {
+		return resolved{}, err
+	}
+	serial, notSerial := inventory.ParseSerial(arg)
+	var bySerial, byName []inventory.Entry
+	for _, e := range all {
+		switch {
+		case notSerial == nil && e.Serial == serial && e.Authority == a.ID():
+			bySerial = append(bySerial, e)
+		case e.Authority == a.ID() && (role == 0 || e.Role == role) && named(e, arg):
+			byName = append(byName, e)
+		}
+	}
+	if len(bySerial) > 0 && len(byName) > 0 {
+		return resolved{}, usage("%s is a serial number and a name", quote(arg)).hint("give the certificate's file, or the serial number with colons")
+	}
+	if len(bySerial) > 0 {
+		return resolved{entries: bySerial}, nil
+	}
+	if len(byName) == 0 {
+		e := &hintedError{fmt.Errorf("%s: no such file, serial number or name in the inventory", quote(arg)),
+			[]string{"virt-pki list --all --authority " + shellQuote(a.Dir()) + "   # what there is"}}
+		if near := nearest(arg, hostNames(all)); near != "" {
+			e.hints = append([]string{"did you mean " + near + "?"}, e.hints...)
+		} else if notSerial == nil && len(serial) >= 8 {
+			e.hints = append(e.hints, "a certificate that was issued before virt-pki knew the CA is named by its file")
+		}
+		return resolved{}, e
+	}
+	// What has ended cannot be misused, and what is revoked already cannot be meant, unless there is nothing else.
+	live := slices.DeleteFunc(slices.Clone(byName), func(e inventory.Entry) bool { return e.Revoked != nil || e.NotAfter.Before(p.now()) })
+	if len(live) == 0 {
+		return resolved{entries: byName}, nil
+	}
+	if len(live) > 1 && !c.Bool("all") {
+		e := &ambiguousError{arg, "virt-pki " + c.Command.Name, " --authority " + shellQuote(a.Dir()), live}
+		return resolved{}, &usageError{e.Error(), e.Hints()}
+	}
+	return resolved{entries: live}, nil
+}
+
+// named reports whether a name is that of an entry: the host or client it was issued to, or its CN.
+func named(e inventory.Entry, name string) bool {
+	return strings.EqualFold(e.Host, name) || strings.EqualFold(e.CommonName, name)
+}
+
+func hostNames(all []inventory.Entry) []string {
+	var out []string
+	for _, e := range all {
+		if e.Host != "" && !slices.Contains(out, e.Host) {
+			out = append(out, e.Host)
+		}
+	}
+	return out
+}
+
+// resolveFile finds the entry of the first certificate in a file.
+func (p *program) resolveFile(c *cli.Context, a *ca.Authority, name string) (resolved, error) {
+	text, err := p.read("the certificate", name)
+	if err != nil {
+		return resolved{}, err
+	}
+	cert, err := importCertificate(text)
+	if err != nil {
+		return resolved{}, &fileError{name, "reading the certificate", err}
+	}
+	key, err := a.KeyOf(cert)
+	if err != nil {
+		return resolved{}, &fileError{name, "looking at the certificate", err}
+	}
+	e, err := a.Inventory().Get(c.Context, key)
+	if errors.Is(err, inventory.ErrNotFound) {
+		subject, _ := cert.Subject.Text()
+		return resolved{register: cert, entries: []inventory.Entry{{Key: key, CommonName: subject, Subject: subject, NotBefore: cert.NotBefore,
+			NotAfter: cert.NotAfter, State: inventory.Foreign}}}, nil
+	}
+	return resolved{entries: []inventory.Entry{e}}, err
+}
+
+// importCertificate reads the first certificate of a PEM file, or a DER file.
+func importCertificate(text []byte) (*certs.Certificate, error) {
+	if bytes.HasPrefix(text, []byte{0x30}) {
+		return certs.Import(text)
+	}
+	return certs.ImportPEM(text)
+}
