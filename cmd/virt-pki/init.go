@@ -158,7 +158,7 @@ func (p *program) foundation(c *cli.Context, spec cluster.Spec, policy ca.Policy
 	if c.IsSet("ca-cert") {
 		return p.adoption(c, spec, policy)
 	}
-	cs := ca.Spec{Policy: policy, Now: spec.Now}
+	cs := ca.Spec{Policy: policy, Now: spec.Now, Staged: true}
 	subject := c.String("ca-subject")
 	if !c.IsSet("ca-subject") && c.IsSet("base") {
 		subject = c.String("base") + "," + subject
@@ -204,7 +204,7 @@ func (p *program) adoption(c *cli.Context, spec cluster.Spec, policy ca.Policy) 
 			return nil, nil, usage("--%s is for a new CA; --ca-cert takes one over", f)
 		}
 	}
-	ad := ca.Adoption{CertPath: c.String("ca-cert"), KeyPath: c.String("ca-key"), Policy: policy, Now: spec.Now}
+	ad := ca.Adoption{CertPath: c.String("ca-cert"), KeyPath: c.String("ca-key"), Policy: policy, Now: spec.Now, Staged: true}
 	var err error
 	if ad.Cert, err = p.read("the CA certificate", ad.CertPath); err != nil {
 		return nil, nil, err
@@ -214,7 +214,7 @@ func (p *program) adoption(c *cli.Context, spec cluster.Spec, policy ca.Policy) 
 	}
 	source := p.passphrase(c)
 	if c.IsSet("ca-key-passphrase-file") {
-		source.file = c.String("ca-key-passphrase-file")
+		source.file, source.none = c.String("ca-key-passphrase-file"), false
 	}
 	if _, err := certs.ParseKey(ad.Key, nil); errors.Is(err, certs.ErrPassphraseNeeded) {
 		if ad.KeyPassphrase, err = source.forExisting(fmt.Errorf("reading the CA key %q: %w", ad.KeyPath, err)); err != nil {
@@ -223,7 +223,7 @@ func (p *program) adoption(c *cli.Context, spec cluster.Spec, policy ca.Policy) 
 	}
 	double, err := ad.Rehearse()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, source.explain(err)
 	}
 	return double, func(ctx context.Context, dir string, secret []byte) (*ca.Authority, error) {
 		ad.Passphrase = secret

@@ -16,6 +16,7 @@ import (
 	"github.com/cloudflare/cfssl/signer"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 )
 
@@ -40,6 +41,7 @@ type Authority struct {
 	// These are set by Open only.
 	dir       string
 	inventory *inventory.Inventory
+	staged    bool // see Spec
 }
 
 // New makes an authority of a CA certificate in DER and its key, which need not be in this process's memory. A nil key
@@ -101,15 +103,25 @@ func (a *Authority) PublicKey() crypto.PublicKey { return a.cert.PublicKey }
 // Unlocked reports whether the authority has its key and can issue.
 func (a *Authority) Unlocked() bool { return a.key != nil }
 
+// nameOf gives a certificate's subject as libvirt writes it; crypto/x509 would turn the order.
+func nameOf(cert *x509.Certificate) string {
+	if n, err := dn.FromDER(cert.RawSubject); err == nil {
+		if text, err := n.Text(); err == nil {
+			return text
+		}
+	}
+	return cert.Subject.String()
+}
+
 // checkCA refuses a certificate that cannot be an authority's.
 func checkCA(cert *x509.Certificate) error {
 	switch {
 	case !cert.BasicConstraintsValid:
-		return fmt.Errorf("the certificate %q is no CA: it has no basicConstraints", cert.Subject)
+		return fmt.Errorf("the certificate %q is no CA: it has no basicConstraints", nameOf(cert))
 	case !cert.IsCA:
-		return fmt.Errorf("the certificate %q is no CA: its basicConstraints say CA:FALSE", cert.Subject)
+		return fmt.Errorf("the certificate %q is no CA: its basicConstraints say CA:FALSE", nameOf(cert))
 	case cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageCertSign == 0:
-		return fmt.Errorf("the certificate %q may not sign certificates: its keyUsage lacks keyCertSign", cert.Subject)
+		return fmt.Errorf("the certificate %q may not sign certificates: its keyUsage lacks keyCertSign", nameOf(cert))
 	}
 	// crypto/x509 reports an extension here when it holds constraints of a kind it does not know.
 	for _, oid := range cert.UnhandledCriticalExtensions {

@@ -38,6 +38,10 @@ type Spec struct {
 	Policy Policy
 	// Now is the time.
 	Now time.Time
+	// Staged says that the directory is made in a tree that nobody sees before the caller has synchronised it and given it
+	// its name. Then nothing is synchronised here, and what the authority issues until it is closed is recorded as
+	// published.
+	Staged bool
 
 	// Step, when set, is called before each step on disk. Tests stop there.
 	Step func(step string)
@@ -60,7 +64,7 @@ func Create(ctx context.Context, dir string, s Spec) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := newStage(ctx, dir, s.Step)
+	st, err := newStage(ctx, dir, s.Staged, s.Step)
 	if err != nil {
 		return nil, fmt.Errorf("creating the authority: %w", err)
 	}
@@ -206,7 +210,11 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, key c
 		}
 	}
 	_ = st.parent.Hook(durable.Step{Op: "create", Path: inventoryFile})
-	inv, err := inventory.Create(ctx, filepath.Join(st.path, inventoryFile))
+	create, open := inventory.Create, inventory.Open
+	if st.staged {
+		create, open = inventory.CreateStaged, inventory.OpenStaged
+	}
+	inv, err := create(ctx, filepath.Join(st.path, inventoryFile))
 	if err != nil {
 		var store *inventory.StoreError
 		if errors.As(err, &store) {
@@ -223,9 +231,10 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, key c
 	if err := st.publish(); err != nil {
 		return fail(err)
 	}
-	opened, err := Open(ctx, dir)
+	opened, err := openWith(ctx, dir, filepath.Join(dir, inventoryFile), open)
 	if err != nil {
 		return nil, err
 	}
+	opened.staged = st.staged
 	return opened, opened.setKey(key)
 }

@@ -482,7 +482,7 @@ func TestOpenSaysWhatIsWrongWithADirectory(t *testing.T) {
 	if err := os.Remove(dir + "/private/cakey.pem"); err != nil {
 		t.Fatal(err)
 	}
-	if err := a.Unlock(nil); err == nil || err.Error() != fmt.Sprintf(`reading the CA key: "%s/private/cakey.pem": cannot be read: no such file or directory`, dir) {
+	if err := a.Unlock(nil); err == nil || err.Error() != fmt.Sprintf(`reading the CA key: "%s/private/cakey.pem": it is not there`, dir) {
 		t.Errorf("no key: %v", err)
 	}
 }

@@ -52,10 +52,12 @@ type stage struct {
 	path   string // where the stage is, for what needs a path
 	parent *durable.Dir
 	lock   *durable.Held
+	staged bool
 }
 
-// newStage begins. What an earlier process that was killed left behind is removed. step is called before each step.
-func newStage(ctx context.Context, dir string, step func(string)) (*stage, error) {
+// newStage begins. What an earlier process that was killed left behind is removed. step is called before each step. staged
+// is that of a Spec.
+func newStage(ctx context.Context, dir string, staged bool, step func(string)) (*stage, error) {
 	final, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, err
@@ -68,7 +70,7 @@ func newStage(ctx context.Context, dir string, step func(string)) (*stage, error
 		return nil, &PathError{dir, "no directory can be made here: " + reason(err), err, ""}
 	}
 	above := filepath.Dir(final)
-	s := &stage{dir: dir}
+	s := &stage{dir: dir, staged: staged}
 	fail := func(err error) (*stage, error) {
 		s.close()
 		return nil, &PathError{dir, "no directory can be made here: " + reason(err), err, ""}
@@ -78,6 +80,9 @@ func newStage(ctx context.Context, dir string, step func(string)) (*stage, error
 	}
 	if s.parent, err = durable.Open(above); err != nil {
 		return fail(err)
+	}
+	if staged {
+		s.parent.Unsynced()
 	}
 	s.parent.Hook = func(d durable.Step) error {
 		if step != nil {

@@ -74,6 +74,9 @@ func (a *Authority) IssueAll(ctx context.Context, list []*Prepared, progress fun
 	}
 	entries := make([]inventory.Entry, len(issued))
 	for i := range issued {
+		if a.staged {
+			issued[i].Entry.State = inventory.Published
+		}
 		entries[i] = issued[i].Entry
 	}
 	// From here on the certificates are known. Before, nobody has seen them.

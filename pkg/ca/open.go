@@ -25,6 +25,11 @@ func Open(ctx context.Context, dir string) (*Authority, error) {
 // OpenShared is Open for an authority whose inventory is elsewhere: the path of a file, or the URL of a PostgreSQL database
 // that several operators share (inventory.Open).
 func OpenShared(ctx context.Context, dir, source string) (*Authority, error) {
+	return openWith(ctx, dir, source, inventory.Open)
+}
+
+// openWith is OpenShared with a way to open the inventory.
+func openWith(ctx context.Context, dir, source string, open func(context.Context, string) (*inventory.Inventory, error)) (*Authority, error) {
 	text, err := readFile(filepath.Join(dir, certFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("opening the authority: %w", &PathError{dir, "there is no authority here: " + certFile + " is missing",
@@ -46,7 +51,7 @@ func OpenShared(ctx context.Context, dir, source string) (*Authority, error) {
 	if err != nil {
 		return nil, fmt.Errorf("opening the authority: %w", &PathError{path, err.Error(), err, ""})
 	}
-	inv, err := inventory.Open(ctx, source)
+	inv, err := open(ctx, source)
 	if err != nil {
 		return nil, fmt.Errorf("opening the authority: %w", err)
 	}
@@ -122,6 +127,8 @@ type Adoption struct {
 	KeyPassphrase, Passphrase []byte
 	Policy                    Policy
 	Now                       time.Time
+	// Staged is that of a Spec.
+	Staged bool
 
 	// Step, when set, is called before each step on disk. Tests stop there.
 	Step func(step string)
@@ -135,7 +142,7 @@ func Adopt(ctx context.Context, dir string, ad Adoption) (*Authority, error) {
 	if err != nil {
 		return nil, err
 	}
-	st, err := newStage(ctx, dir, ad.Step)
+	st, err := newStage(ctx, dir, ad.Staged, ad.Step)
 	if err != nil {
 		return nil, fmt.Errorf("creating the authority: %w", err)
 	}

@@ -61,6 +61,7 @@ func caSpec(t testing.TB) ca.Spec {
 
 // founded makes a Found of a ca.Spec.
 func founded(cs ca.Spec) Found {
+	cs.Staged = true
 	return func(ctx context.Context, dir string) (*ca.Authority, error) { return ca.Create(ctx, dir, cs) }
 }
 

@@ -44,9 +44,14 @@ func (o Options) step(what string) {
 }
 
 // hook is what package durable calls.
-func (o Options) hook(s durable.Step) error {
-	o.step(s.Op + " " + s.Path)
-	return nil
+func (o Options) hook() func(durable.Step) error {
+	if o.Step == nil {
+		return nil
+	}
+	return func(s durable.Step) error {
+		o.Step(s.Op + " " + s.Path)
+		return nil
+	}
 }
 
 // A Made is what was made.
@@ -63,7 +68,8 @@ type Identity struct {
 	Serial string
 }
 
-// Found makes the authority of a new cluster in a directory that does not exist: ca.Create or ca.Adopt.
+// Found makes the authority of a new cluster in a directory that does not exist: ca.Create or ca.Adopt, which may be told
+// that it is Staged.
 type Found func(ctx context.Context, dir string) (*ca.Authority, error)
 
 // ErrNotEmpty says that the directory to be made is there already and not empty.
@@ -171,7 +177,7 @@ func (p *Plan) fill(ctx context.Context, stage *durable.Staging, found Found, o 
 	}
 	// The inventory lies in the stage: that they are published comes true with the rename.
 	o.step("mark as published")
-	if err := authority.Inventory().MarkPublished(ctx, b.keys()...); err != nil {
+	if err := b.published(ctx, authority.Inventory()); err != nil {
 		return Made{}, err
 	}
 	return b.made, authority.Close()
@@ -190,6 +196,14 @@ func (b *batch) keys() []inventory.Key {
 		out[i] = b.issued[i].Entry.Key
 	}
 	return out
+}
+
+// published has the inventory know that they are published, unless it does: that of a staged authority (ca.Spec).
+func (b *batch) published(ctx context.Context, inv *inventory.Inventory) error {
+	if !slices.ContainsFunc(b.issued, func(i ca.Issued) bool { return i.Entry.State != inventory.Published }) {
+		return ctx.Err()
+	}
+	return inv.MarkPublished(ctx, b.keys()...)
 }
 
 // issue has the authority sign and record everything.
@@ -312,7 +326,7 @@ func reason(err error) error {
 func openDir(name string, mode fs.FileMode, o Options) (d *durable.Dir, undo func(), err error) {
 	d, err = durable.Open(name)
 	if err == nil {
-		d.Hook = o.hook
+		d.Hook = o.hook()
 		return d, func() {}, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(name) == name {
@@ -337,7 +351,7 @@ func openDir(name string, mode fs.FileMode, o Options) (d *durable.Dir, undo fun
 		undo()
 		return nil, nil, err
 	}
-	d.Hook = o.hook
+	d.Hook = o.hook()
 	return d, undo, nil
 }
 

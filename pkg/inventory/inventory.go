@@ -43,7 +43,7 @@ func Open(ctx context.Context, path string) (*Inventory, error) {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s %q: %w: no regular file", doingOpen, path, ErrNotInventory)
 	}
-	return open(ctx, path, doingOpen)
+	return open(ctx, path, source(path), doingOpen)
 }
 
 // Create makes an empty inventory of mode 0600. It refuses a file that exists (fs.ErrExist). The caller syncs the
@@ -52,6 +52,24 @@ func Create(ctx context.Context, path string) (*Inventory, error) {
 	if IsPostgres(path) {
 		return openPostgres(ctx, path, doingCreate)
 	}
+	return createFile(ctx, path, source(path))
+}
+
+// CreateStaged is Create for a file in a directory tree that nobody sees before the caller has synchronised it and given it
+// its name: here nothing is synchronised, and there is no journal. When the process ends before, the tree is thrown away.
+func CreateStaged(ctx context.Context, path string) (*Inventory, error) {
+	return createFile(ctx, path, source(path, stagedPragmas...))
+}
+
+// OpenStaged is Open for what CreateStaged has made, in the same tree.
+func OpenStaged(ctx context.Context, path string) (*Inventory, error) {
+	return open(ctx, path, source(path, stagedPragmas...), doingOpen)
+}
+
+// stagedPragmas do without what makes transactions survive a crash. The journal in memory still undoes those that fail.
+var stagedPragmas = []string{"synchronous(off)", "journal_mode(memory)"}
+
+func createFile(ctx context.Context, path, source string) (*Inventory, error) {
 	// The file is made here and not by SQLite, so that its mode does not depend on the umask and no symbolic link is
 	// followed. SQLite gives its journal the same mode.
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
@@ -61,11 +79,11 @@ func Create(ctx context.Context, path string) (*Inventory, error) {
 	if err := errors.Join(f.Chmod(0o600), f.Close()); err != nil {
 		return nil, fmt.Errorf("%s: %w", doingCreate, err)
 	}
-	return open(ctx, path, doingCreate)
+	return open(ctx, path, source, doingCreate)
 }
 
 // Memory makes an inventory that is gone when it is closed, for rehearsals.
-func Memory(ctx context.Context) (*Inventory, error) { return open(ctx, "", doingCreate) }
+func Memory(ctx context.Context) (*Inventory, error) { return open(ctx, "", source(""), doingCreate) }
 
 // Path gives the file's name as it was given to Open, or the URL of a database without its password.
 func (inv *Inventory) Path() string { return inv.path }
@@ -74,8 +92,8 @@ func (inv *Inventory) Path() string { return inv.path }
 func (inv *Inventory) Close() error { return inv.db.Close() }
 
 // open connects to the database and migrates it.
-func open(ctx context.Context, path, doing string) (*Inventory, error) {
-	db, err := sqlx.Open("sqlite", source(path))
+func open(ctx context.Context, path, source, doing string) (*Inventory, error) {
+	db, err := sqlx.Open("sqlite", source)
 	if err != nil {
 		return nil, fmt.Errorf("%s %q: %w", doing, path, err)
 	}
@@ -94,12 +112,12 @@ func open(ctx context.Context, path, doing string) (*Inventory, error) {
 // certdb compares them as text; transactions take the write lock when they begin, so that two processes cannot both read
 // and then fail to write; who finds it taken waits up to a minute; a commit is on the disk when it
 // returns; and the cache (16 MiB) holds the indexes of some ten thousand certificates, into which random serial numbers
-// fall anywhere.
-func source(path string) string {
+// fall anywhere. Further pragmas come after these.
+func source(path string, pragmas ...string) string {
 	q := url.Values{
 		"_time_format": {"sqlite"},
 		"_txlock":      {"immediate"},
-		"_pragma":      {"busy_timeout(60000)", "synchronous(full)", "cache_size(-16384)"},
+		"_pragma":      append([]string{"busy_timeout(60000)", "synchronous(full)", "cache_size(-16384)"}, pragmas...),
 	}
 	if path == "" {
 		return "file::memory:?" + q.Encode()

@@ -38,6 +38,9 @@ func Open(path string) (*Dir, error) {
 	return &Dir{root: root}, nil
 }
 
+// Unsynced says that what is done in the directory from now on is made durable by the caller, later.
+func (d *Dir) Unsynced() { d.unsynced = true }
+
 // Close lets go of the directory.
 func (d *Dir) Close() error {
 	if d.handles != nil {
@@ -87,8 +90,8 @@ type Owner struct{ UID, GID int }
 // found open: mkdir 0700, chown, chmod. It reports whether it was made; one that was there is left alone.
 func (d *Dir) Mkdir(name string, mode fs.FileMode, owner *Owner) (made bool, err error) {
 	if d.handles != nil {
-		if there, err := d.Has(name); err == nil && !there {
-			return d.mkdir(name, mode, owner)
+		if made, err = d.mkdir(name, mode, owner); !errors.Is(err, fs.ErrExist) {
+			return made, err
 		}
 	}
 	info, err := d.root.Lstat(name)

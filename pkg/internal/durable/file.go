@@ -58,8 +58,9 @@ type Pending struct {
 // In a stage, where nobody can see the file, it has its name at once, and Publish does nothing.
 func (d *Dir) Prepare(f File) (*Pending, error) {
 	if d.handles != nil {
-		if there, err := d.Has(f.Name); err == nil && !there {
-			return d.prepare(&Pending{dir: d, file: f, temporary: f.Name}, nil)
+		p, err := d.prepare(&Pending{dir: d, file: f, temporary: f.Name}, nil)
+		if !errors.Is(err, fs.ErrExist) {
+			return p, err
 		}
 	}
 	old, err := d.root.Lstat(f.Name)
@@ -100,6 +101,7 @@ func (p *Pending) write(old fs.FileInfo) error {
 		return err
 	})
 	if err != nil {
+		p.done = p.named() // what is there is not ours to be removed
 		return err
 	}
 	defer file.Close()

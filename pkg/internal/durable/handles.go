@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"slices"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -162,15 +163,9 @@ func (hs *handles) readFile(name string) (data []byte, err error) {
 			return err
 		}
 		defer unix.Close(file)
-		var st unix.Stat_t
-		if err := unix.Fstat(file, &st); err != nil {
-			return err
-		}
-		data = make([]byte, 0, st.Size+1) // so that the end is seen without a larger buffer
+		data = make([]byte, 0, 4<<10) // most files are smaller
 		for {
-			if len(data) == cap(data) {
-				data = append(data, 0)[:len(data)]
-			}
+			data = slices.Grow(data, 1)
 			var n int
 			err := retry(func() (err error) { n, err = unix.Read(file, data[len(data):cap(data)]); return err })
 			if err != nil || n == 0 {
@@ -200,8 +195,13 @@ func retry(call func() error) error {
 	}
 }
 
-// mkdir is Mkdir in a stage: the directory can have its mode at once, as nobody can reach it.
+// mkdir is Mkdir in a stage: the directory can have its mode at once, as nobody can reach it. What is there and was not
+// opened before gives fs.ErrExist.
 func (d *Dir) mkdir(name string, mode fs.FileMode, owner *Owner) (made bool, err error) {
+	if h := d.handles.known(name); h != nil {
+		d.handles.release(h)
+		return false, nil
+	}
 	err = d.step("mkdir", name, func() error {
 		return d.handles.at(name, func(fd int, base string) error {
 			return retry(func() error { return unix.Mkdirat(fd, base, uint32(mode.Perm())) })
@@ -233,7 +233,12 @@ func (d *Dir) mkdir(name string, mode fs.FileMode, owner *Owner) (made bool, err
 // Has reports whether there is something of that name. It does not follow a symbolic link.
 func (d *Dir) Has(name string) (bool, error) {
 	var err error
-	if d.handles != nil && name != "." {
+	if d.handles != nil {
+		h := d.handles.known(name)
+		if h != nil {
+			d.handles.release(h)
+			return true, nil
+		}
 		_, err = d.handles.stat(name)
 	} else {
 		_, err = d.root.Lstat(name)

@@ -41,7 +41,7 @@ func TestAStageTakesTheseSteps(t *testing.T) {
 		{"a key has its name at once", func() error { return s.Write(File{Name: "a/key", Data: []byte("k"), Mode: 0o600}) }, "open write close"},
 		{"a certificate", func() error { return s.Write(File{Name: "a/cert", Data: []byte("c"), Mode: 0o644}) }, "open chmod write close"},
 		{"a certificate that is replaced", func() error { return s.Write(File{Name: "a/cert", Data: []byte("d"), Mode: 0o644, Replace: true}) },
-			"open chmod write close rename"},
+			"open open chmod write close rename"},
 	} {
 		steps = nil
 		if err := c.do(); err != nil || strings.Join(steps, " ") != c.want {

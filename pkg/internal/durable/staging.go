@@ -85,8 +85,10 @@ func (s *Staging) Publish(mode fs.FileMode, owner *Owner) error {
 	if err := d.step("chmod", s.target, func() error { return d.root.Chmod(s.hidden, mode.Perm()) }); err != nil {
 		return err
 	}
-	if err := d.step("syncfs", s.target, s.sync); err != nil {
-		return err
+	if !d.unsynced {
+		if err := d.step("syncfs", s.target, s.sync); err != nil {
+			return err
+		}
 	}
 	if err := d.step("rename", s.target, func() error { return s.rename() }); err != nil {
 		return err
