@@ -1,0 +1,411 @@
+package cluster
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"path"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/crl"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/layout"
+)
+
+// A Threshold says how long before its end something becomes due: a length of time, or a share of its lifetime.
+type Threshold struct {
+	Left time.Duration
+	// Share is of the lifetime, from 0 to 1; where it is set, Left does not count.
+	Share float64
+}
+
+// ParseThreshold reads "20%", or a length of time by the given function.
+func ParseThreshold(s string, span func(string) (time.Duration, error)) (Threshold, error) {
+	if text, ok := strings.CutSuffix(s, "%"); ok {
+		n, err := strconv.ParseFloat(text, 64)
+		if err != nil || n < 0 || n > 100 || math.IsNaN(n) {
+			return Threshold{}, fmt.Errorf("%q is no share from 0%% to 100%%", s)
+		}
+		return Threshold{Share: n / 100}, nil
+	}
+	left, err := span(s)
+	return Threshold{Left: left}, err
+}
+
+// of gives the time before the end. A length of time counts for no more than half the lifetime: what lives shorter than
+// the threshold would be due from its first day on.
+func (t Threshold) of(lifetime time.Duration) time.Duration {
+	if t.Share > 0 {
+		return time.Duration(t.Share * float64(lifetime))
+	}
+	return min(t.Left, lifetime/2)
+}
+
+// Due reports whether something that lives between two moments is due.
+func (t Threshold) Due(notBefore, notAfter, now time.Time) bool {
+	return notAfter.Sub(now) < t.of(notAfter.Sub(notBefore))
+}
+
+// EndKind says what it is that ends.
+type EndKind string
+
+// The kinds.
+const (
+	EndOfCA          EndKind = "ca"
+	EndOfCertificate EndKind = "certificate"
+	EndOfCRL         EndKind = "crl"
+)
+
+// An Ending is something that ends.
+type Ending struct {
+	Kind EndKind
+	// Name is the host or client; of a CA and a list its subject.
+	Name   string
+	Role   certs.Role // 0: unknown
+	Layout string
+	Serial string // of a list its number
+	// Subject is the name as libvirt matches it.
+	Subject             string
+	NotBefore, NotAfter time.Time
+	// State is what the inventory says; Foreign for what it does not know.
+	State   inventory.State
+	Revoked bool
+	// Files are where it was found.
+	Files []string
+	// Level is 0 as long as it is not due.
+	Level finding.Severity
+	// Then says what stops working at the end, in a sentence.
+	Then string
+
+	raw []byte
+}
+
+// Days gives the whole days left, negative after the end.
+func (e Ending) Days(now time.Time) int {
+	return int(math.Floor(e.NotAfter.Sub(now).Hours() / 24))
+}
+
+// A Watch gathers what ends when. Its zero value but for Now and the thresholds is ready for use.
+type Watch struct {
+	Now time.Time
+	// Warn and Fail are from when on something is a warning or an error.
+	Warn, Fail Threshold
+
+	endings []Ending
+	// known says what is in endings already, by certificate and by serial number in the inventory.
+	known map[string]int
+	// migrating are the hosts with a peer's identity in a layout of QEMU that migrations use.
+	migrating []string
+}
+
+// add adds an ending, or its file to the one that is there.
+func (w *Watch) add(e Ending) {
+	if w.known == nil {
+		w.known = map[string]int{}
+	}
+	key := string(e.raw)
+	if i, ok := w.known[key]; ok && key != "" {
+		w.endings[i].Files = append(w.endings[i].Files, e.Files...)
+		return
+	}
+	w.known[key] = len(w.endings)
+	w.endings = append(w.endings, e)
+}
+
+// Inventory adds what is in force, and remembers the others, so that they are recognised when they are found on disk.
+func (w *Watch) Inventory(entries []inventory.Entry) {
+	for _, e := range entries {
+		if migrates(e) && !slices.Contains(w.migrating, e.Host) && inForce(e) {
+			w.migrating = append(w.migrating, e.Host)
+		}
+	}
+	for _, e := range entries {
+		end := Ending{Kind: EndOfCertificate, Name: e.Host, Role: e.Role, Layout: e.Layout, Serial: e.Serial, Subject: e.Subject,
+			NotBefore: e.NotBefore, NotAfter: e.NotAfter, State: e.State, Revoked: e.Revoked != nil, raw: rawOf(e.PEM)}
+		if end.Name == "" {
+			end.Name = e.CommonName
+		}
+		w.add(end)
+	}
+}
+
+// rawOf gives the DER of a certificate in PEM, as far as it can be read.
+func rawOf(text []byte) []byte {
+	c, err := certs.ImportPEM(text)
+	if err != nil {
+		return text
+	}
+	return c.Raw
+}
+
+func inForce(e inventory.Entry) bool {
+	return e.Revoked == nil && e.State != inventory.Superseded && e.State != inventory.Abandoned
+}
+
+// migrates reports whether a host migrates guests with this identity.
+func migrates(e inventory.Entry) bool {
+	return e.Role == certs.Peer && (e.Layout == string(layout.QEMU) || e.Layout == string(layout.QEMUMigration))
+}
+
+// CA adds the certificates of an authority.
+func (w *Watch) CA(cas []*certs.Certificate) {
+	for _, c := range cas {
+		w.add(w.certificate(c))
+	}
+}
+
+// certificate describes a certificate that the inventory does not know.
+func (w *Watch) certificate(c *certs.Certificate) Ending {
+	subject, err := c.Subject.Text()
+	if err != nil {
+		subject = "an unprintable name"
+	}
+	e := Ending{Kind: EndOfCertificate, Name: subject, Serial: c.SerialHex(), Subject: subject, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
+		State: inventory.Foreign, raw: c.Raw}
+	if c.BasicConstraints != nil && c.BasicConstraints.CA {
+		e.Kind = EndOfCA
+		return e
+	}
+	if std, err := c.X509(); err == nil && std.Subject.CommonName != "" {
+		e.Name = std.Subject.CommonName
+	}
+	if eku := c.ExtKeyUsage; eku != nil {
+		server, client := slices.Contains(eku.Purposes, serverAuth), slices.Contains(eku.Purposes, clientAuth)
+		switch {
+		case server && client:
+			e.Role = certs.Peer
+		case server:
+			e.Role = certs.Server
+		case client:
+			e.Role = certs.Client
+		}
+	}
+	return e
+}
+
+// The purposes of RFC 5280, 4.2.1.12.
+const (
+	serverAuth = "1.3.6.1.5.5.7.3.1"
+	clientAuth = "1.3.6.1.5.5.7.3.2"
+)
+
+// layoutOf gives the layout that a file lies in, "" where that cannot be told.
+func layoutOf(file string) string {
+	dir := "/" + strings.TrimPrefix(path.Dir(file), "/")
+	for _, k := range layout.Kinds() {
+		switch {
+		case k == layout.User && strings.HasSuffix(dir, "/.pki/libvirt"):
+			return string(k)
+		case k != layout.User && k != layout.PkiPath && strings.HasSuffix(dir, "/pki/"+string(k)):
+			return string(k)
+		}
+	}
+	return ""
+}
+
+// CRL adds a revocation list.
+func (w *Watch) CRL(l *crl.List, file string) {
+	if l.NextUpdate.IsZero() {
+		return
+	}
+	issuer, err := l.Issuer.Text()
+	if err != nil {
+		issuer = "an unprintable name"
+	}
+	e := Ending{Kind: EndOfCRL, Name: issuer, Subject: issuer, NotBefore: l.ThisUpdate, NotAfter: l.NextUpdate, State: inventory.Foreign, raw: l.Raw}
+	if l.Number != nil {
+		e.Serial = l.Number.String()
+	}
+	if file != "" {
+		e.Files = []string{file}
+	}
+	w.add(e)
+}
+
+// Limits of what Scan reads.
+const (
+	maxScanned     = 64 << 20
+	maxScannedHead = 4096
+)
+
+// Scan looks for certificates and revocation lists in PEM in all files below a directory, and adds them; shown gives the name
+// of a file for the answer. It follows no links. What cannot be read is in the error, joined, and the rest is added.
+func (w *Watch) Scan(fsys fs.FS, shown func(string) string) error {
+	var faults []error
+	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil {
+			faults = append(faults, fmt.Errorf("looking for certificates in %q: %w", shown(name), reason(err)))
+			if d != nil && d.IsDir() {
+				return fs.SkipDir
+			}
+			return nil
+		}
+		if !d.Type().IsRegular() || !likely(name) {
+			return nil
+		}
+		if err := w.scanFile(fsys, name, shown(name)); err != nil {
+			faults = append(faults, fmt.Errorf("looking for certificates in %q: %w", shown(name), reason(err)))
+		}
+		return nil
+	})
+	return errors.Join(append(faults, err)...)
+}
+
+// likely reports whether a file of this name may hold certificates: the usual endings, or none.
+func likely(name string) bool {
+	switch strings.ToLower(path.Ext(name)) {
+	case ".pem", ".crt", ".cer", ".cert", ".crl", "":
+		return !strings.HasSuffix(name, "key.pem") // a private key need not be opened
+	}
+	return false
+}
+
+func (w *Watch) scanFile(fsys fs.FS, name, shown string) error {
+	f, err := fsys.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	head := make([]byte, maxScannedHead)
+	n, err := io.ReadFull(f, head)
+	if err != nil && err != io.ErrUnexpectedEOF {
+		if err == io.EOF {
+			return nil
+		}
+		return err
+	}
+	head = head[:n]
+	if bytes.IndexByte(head, 0) >= 0 { // no text
+		return nil
+	}
+	rest, err := io.ReadAll(io.LimitReader(f, maxScanned))
+	if err != nil {
+		return err
+	}
+	text := append(head, rest...)
+	if bytes.Contains(text, []byte("-----BEGIN CERTIFICATE-----")) || bytes.Contains(text, []byte("-----BEGIN X509 CERTIFICATE-----")) {
+		list, err := certs.ImportPEMList(text, 0)
+		if err != nil {
+			return err
+		}
+		for _, c := range list {
+			e := w.certificate(c)
+			if e.Files = []string{shown}; e.Kind == EndOfCertificate {
+				e.Layout = layoutOf(shown)
+			}
+			w.add(e)
+		}
+	}
+	if bytes.Contains(text, []byte("-----BEGIN X509 CRL-----")) {
+		lists, err := crl.ParsePEM(text)
+		if err != nil {
+			return err
+		}
+		for _, l := range crl.Effective(lists) {
+			w.CRL(l, shown)
+		}
+	}
+	return nil
+}
+
+// Endings gives what was gathered, judged, what ends first first. What is revoked, superseded or abandoned is only among it
+// when it was found on disk.
+func (w *Watch) Endings() []Ending {
+	var out []Ending
+	for _, e := range w.endings {
+		gone := e.Revoked || e.State == inventory.Superseded || e.State == inventory.Abandoned
+		if gone && len(e.Files) == 0 {
+			continue
+		}
+		switch {
+		case !e.NotAfter.After(w.Now):
+			e.Level = finding.Error
+		case w.Fail.Due(e.NotBefore, e.NotAfter, w.Now):
+			e.Level = finding.Error
+			if e.Kind == EndOfCRL { // nothing stops
+				e.Level = finding.Warning
+			}
+		case w.Warn.Due(e.NotBefore, e.NotAfter, w.Now):
+			e.Level = finding.Warning
+		}
+		if e.Then = w.then(e); gone { // that it ends is what is wanted
+			e.Level = 0
+		}
+		out = append(out, e)
+	}
+	slices.SortStableFunc(out, func(a, b Ending) int {
+		return cmp.Or(a.NotAfter.Compare(b.NotAfter), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Role, b.Role), cmp.Compare(a.Layout, b.Layout))
+	})
+	return out
+}
+
+// then says what stops working (virNetTLSContextCheckCertTimes and its like in QEMU's tls-creds-x509: every certificate of
+// the CA file and the own one must be valid when a daemon starts and when a client connects).
+func (w *Watch) then(e Ending) string {
+	switch {
+	case e.Kind == EndOfCA:
+		return "no daemon starts and no client connects that has this CA in its CA file, even where another one would do"
+	case e.Kind == EndOfCRL:
+		return "libvirt goes on with it and says nothing; revocations no longer arrive"
+	case e.Revoked:
+		return "nothing more: it is revoked"
+	case e.State == inventory.Superseded:
+		return "what still uses it here stops, although a newer one was issued"
+	case e.State == inventory.Abandoned:
+		return "nothing: it was never published"
+	}
+	name := e.Name
+	if w.isMigration(e) {
+		var others []string
+		for _, h := range w.migrating {
+			if h != name {
+				others = append(others, h)
+			}
+		}
+		if len(others) == 0 {
+			return name + " can no longer migrate guests or serve them over TLS"
+		}
+		return fmt.Sprintf("%s can no longer receive migrations from, or send them to, %s", name, some(others))
+	}
+	service := map[layout.Kind]string{layout.QEMU: "TLS of the guests (VNC, migration, NBD, ...)", layout.QEMUVNC: "VNC over TLS",
+		layout.QEMUSpice: "SPICE over TLS", layout.QEMUChardev: "character devices over TLS", layout.QEMUMigration: "migration",
+		layout.QEMUNBD: "NBD over TLS", layout.QEMUBackup: "backup over TLS"}[layout.Kind(e.Layout)]
+	switch {
+	case service != "" && e.Role == certs.Client:
+		return fmt.Sprintf("%s as a client no longer works for %s", service, name)
+	case service != "":
+		return fmt.Sprintf("%s on %s no longer works", service, name)
+	case e.Role == certs.Server:
+		return fmt.Sprintf("the daemon on %s no longer starts, and clients refuse it while it runs", name)
+	case e.Role == certs.Client:
+		return fmt.Sprintf("%s no longer connects: its own libvirt refuses the certificate", name)
+	case e.Role == certs.Peer:
+		return fmt.Sprintf("the daemon on %s no longer starts, and %s no longer connects to others", name, name)
+	}
+	return "whoever uses it is refused, and refuses to start or connect"
+}
+
+func (w *Watch) isMigration(e Ending) bool {
+	return migrates(inventory.Entry{Role: e.Role, Layout: e.Layout})
+}
+
+// some names a few of many.
+func some(names []string) string {
+	const most = 5
+	names = slices.Clone(names)
+	sort.Strings(names)
+	if len(names) > most {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:most-1], ", "), len(names)-most+1)
+	}
+	return strings.Join(names, ", ")
+}
