@@ -62,7 +62,7 @@ func (p *program) confSet(c *cli.Context) error {
 	}
 	if _, ok := conf.LookupSetting(kind, key); !ok && kind != conf.Other && !c.Bool("force") {
 		e := usage("%s does not read a setting %q", kind, key)
-		if near := nearestSetting(kind, key); near != "" {
+		if near, ok := conf.LikelySetting(kind, key); ok {
 			e.hint("did you mean %s?", near)
 		}
 		return e.hint("--force writes it all the same")
@@ -91,18 +91,6 @@ func (p *program) confUnset(c *cli.Context) error {
 		return err
 	}
 	return p.replaceConf(c, f, changed, kind, run)
-}
-
-// nearestSetting is the setting that shares the most of its beginning with a misspelt one.
-func nearestSetting(kind conf.Kind, key string) string {
-	for n := len(key); n >= 4; n-- {
-		for _, s := range conf.Settings(kind, conf.Release12_8) {
-			if strings.HasPrefix(s.Key, key[:n]) {
-				return s.Key
-			}
-		}
-	}
-	return ""
 }
 
 // replaceConf writes the changed file, or shows what would change.

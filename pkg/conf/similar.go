@@ -56,3 +56,9 @@ func distance(a, b string) int {
 	}
 	return last[len(b)]
 }
+
+// LikelySetting gives the setting of a file of kind k that was probably meant by a key that is none.
+func LikelySetting(k Kind, key string) (string, bool) {
+	s := similar(key, Settings(k, Release12_8))
+	return s, s != ""
+}
