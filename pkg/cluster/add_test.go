@@ -11,7 +11,6 @@ import (
 	"io/fs"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -30,7 +29,12 @@ import (
 // cluster makes a cluster of one server and gives its directory and authority.
 func cluster(t testing.TB) (string, *ca.Authority) {
 	t.Helper()
-	dir := filepath.Join(t.TempDir(), "cluster")
+	return clusterIn(t, t.TempDir())
+}
+
+func clusterIn(t testing.TB, above string) (string, *ca.Authority) {
+	t.Helper()
+	dir := filepath.Join(above, "cluster")
 	makeAll(t, Spec{Dir: dir, Now: time.Now(), Members: []Member{member(t, certs.Server, "kvm1")}}, caSpec(t), Options{})
 	return dir, open(t, dir)
 }
@@ -252,25 +256,6 @@ func TestARequestIsCertifiedWithoutAKeyFile(t *testing.T) {
 	if e, failures := p.readEnd(os.DirFS(dir), 0, certs.Server, a.Policy().Libvirt); len(e.hosts) > 0 || len(failures) == 0 || failures[0].Outcome != finding.DaemonDown {
 		t.Errorf("nothing is there, but: %+v, %+v", e, failures)
 	}
-}
-
-// TestMain runs the test binary as a program of the tests when they ask for it.
-func TestMain(m *testing.M) {
-	if what := os.Getenv("VIRT_PKI_TEST_PROGRAM"); what != "" {
-		os.Exit(program(what, os.Args[1:]))
-	}
-	status := m.Run()
-	if buildDir != "" {
-		os.RemoveAll(buildDir)
-	}
-	os.Exit(status)
-}
-
-// self runs the test binary as a program.
-func self(what string, args ...string) *exec.Cmd {
-	cmd := exec.Command(os.Args[0], args...)
-	cmd.Env = append(os.Environ(), "VIRT_PKI_TEST_PROGRAM="+what)
-	return cmd
 }
 
 func TestAddsOfSeveralProcessesLoseNothing(t *testing.T) {

@@ -2,10 +2,7 @@ package cluster
 
 import (
 	"encoding/json"
-	"fmt"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -16,22 +13,10 @@ import (
 
 // The command line's tests against real programs are here because package peer is not visible to cmd/virt-pki.
 
-// build makes the program as it is shipped, once for all tests; TestMain removes it.
+// build makes the program as it is shipped, once for all tests.
 var build = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("/tmp", "virt-pki-bin-") // where pretended machines and roots see it
-	if err != nil {
-		return "", err
-	}
-	buildDir = dir
-	cmd := exec.Command("go", "build", "-o", dir, "github.com/virt-pki/virt-pki/cmd/virt-pki")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("%w: %s", err, out)
-	}
-	return filepath.Join(dir, "virt-pki"), os.Chmod(dir, 0o755)
+	return goBuild("virt-pki", "build", "-o", "virt-pki", "github.com/virt-pki/virt-pki/cmd/virt-pki")
 })
-
-var buildDir string
 
 // binary gives the path of the built program.
 func binary(t *testing.T) string {

@@ -36,7 +36,7 @@ func newDisk(t *testing.T) disk {
 // program runs the test binary there, see the function of that name.
 func (d disk) program(t *testing.T, what string, args ...string) peer.Result {
 	t.Helper()
-	exe, err := os.Executable()
+	exe, err := testProgram()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,11 @@ func TestAnotherUsersDirectoryIsNotWrittenTo(t *testing.T) {
 	peer.Need(t, "setpriv")
 	top := peer.Dir(t)
 	exe := filepath.Join(top, "program") // nobody cannot enter where go test puts the binary
-	if out, err := exec.Command("cp", os.Args[0], exe).CombinedOutput(); err != nil {
+	binary, err := testProgram()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := exec.Command("cp", binary, exe).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 	if err := os.Chmod(exe, 0o755); err != nil {

@@ -130,8 +130,8 @@ func TestASuccessorIsNewerInNumberAndDate(t *testing.T) {
 		{"higher and later stays", draft(9, noon.Add(time.Hour)), 9, noon.Add(time.Hour), ""},
 		{"a lower number rises", draft(3, noon.Add(time.Hour)), 8, noon.Add(time.Hour), ""},
 		{"the same number rises", draft(7, noon.Add(time.Hour)), 8, noon.Add(time.Hour), ""},
-		{"the same second", draft(8, noon.Add(600 * time.Millisecond)), 8, noon.Add(time.Second), ""},
-		{"a little earlier", draft(8, noon.Add(-30 * time.Second)), 8, noon.Add(time.Second), ""},
+		{"the same second", draft(8, noon.Add(600*time.Millisecond)), 8, noon.Add(time.Second), ""},
+		{"a little earlier", draft(8, noon.Add(-30*time.Second)), 8, noon.Add(time.Second), ""},
 		{"a clock that jumped back", draft(8, noon.Add(-time.Hour)), 8, noon,
 			"the list there (CRL of CN=Test CA, number 7) is of 2026-03-01T12:00:00Z, the new one would be of 2026-03-01T11:00:00Z, which is not later"},
 	} {

@@ -47,6 +47,10 @@ type Config struct {
 	At       time.Time
 	// MinVersion and MaxVersion bound the TLS version (tls.VersionTLS12 ...). Zero: 1.2 and 1.3.
 	MinVersion, MaxVersion uint16
+	// CipherSuites (up to TLS 1.2) and Curves are what is offered, as tls.Config takes them. Empty: what crypto/tls offers,
+	// and the groups of NORMAL.
+	CipherSuites []uint16
+	Curves       []tls.CurveID
 	// Strength is what this end's tls_priority demands of the peer's certificates; the zero value is that of NORMAL.
 	Strength verify.Strength
 	// Memory of signatures may be shared by many connections; nil: none.
@@ -131,12 +135,16 @@ func (c Config) base() (*tls.Config, error) {
 	t := &tls.Config{
 		MinVersion:       c.MinVersion,
 		MaxVersion:       c.MaxVersion,
+		CipherSuites:     c.CipherSuites,
 		CurvePreferences: curves,
 		// The peer is judged by package verify, once the handshake is done, as libvirt does.
 		InsecureSkipVerify: true,
 	}
 	if t.MinVersion == 0 {
 		t.MinVersion = tls.VersionTLS12
+	}
+	if len(c.Curves) > 0 {
+		t.CurvePreferences = c.Curves
 	}
 	if c.groups != nil {
 		t.CurvePreferences = c.groups

@@ -41,6 +41,9 @@ type Options struct {
 	// at the end of its input. It may be called by several Dials at once.
 	Ask func(prompt string, echo bool) (string, error)
 
+	// Cache may be shared by many calls with the same Options; nil: nothing is remembered.
+	Cache *Cache
+
 	// Limits bound the stages.
 	Limits Limits
 }

@@ -16,23 +16,6 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
-// once remembers what was read: whether a file exists, and what is in it, is asked more than once.
-func once(read func(string) ([]byte, error)) func(string) ([]byte, error) {
-	type outcome struct {
-		b   []byte
-		err error
-	}
-	seen := map[string]outcome{}
-	return func(path string) ([]byte, error) {
-		r, ok := seen[path]
-		if !ok {
-			r.b, r.err = read(path)
-			seen[path] = r
-		}
-		return r.b, r.err
-	}
-}
-
 // attempt is one connection attempt.
 type attempt struct {
 	*Result
@@ -48,7 +31,10 @@ func Dial(ctx context.Context, text string, o Options) (Result, error) {
 	if o.ReadFile == nil {
 		o.ReadFile = readFile
 	}
-	o.ReadFile = once(o.ReadFile)
+	if o.Cache == nil {
+		o.Cache = new(Cache)
+	}
+	o.ReadFile = o.Cache.readFile(o.ReadFile)
 	if o.Dialer == nil {
 		o.Dialer = &net.Dialer{}
 	}
@@ -126,13 +112,16 @@ func (a *attempt) insideClient() error {
 func (a *attempt) parse() bool {
 	if a.o.URI.Settings == nil {
 		end := a.stage(StageSettings)
-		s, err := Settings(a.o.URI, a.o.ReadFile)
-		end(err)
-		if err != nil {
-			a.fail(finding.ClientConfError, "client-conf-unreadable", "libvirt.conf stops every connection: "+err.Error(), err.Error())
+		r := a.o.Cache.settings.get(func() settingsRead {
+			s, err := Settings(a.o.URI, a.o.ReadFile)
+			return settingsRead{s, err}
+		})
+		end(r.err)
+		if r.err != nil {
+			a.fail(finding.ClientConfError, "client-conf-unreadable", "libvirt.conf stops every connection: "+r.err.Error(), r.err.Error())
 			return false
 		}
-		a.o.URI.Settings = s
+		a.o.URI.Settings = r.settings
 	}
 	end := a.stage(StageURI)
 	u, err := uri.Parse(a.URI, a.o.URI)
@@ -158,11 +147,13 @@ func (a *attempt) credentials() (verify.Loaded, bool) {
 		b, err := a.o.ReadFile(path)
 		return verify.File{Path: path, Data: b, Err: err}
 	}
-	loaded := verify.Files{
-		Role: certs.Client,
-		CA:   read(chosen.CA), CRL: read(chosen.CRL), Cert: read(chosen.Cert), Key: read(chosen.Key),
-		NoSanity: a.Target.NoSanity(), At: a.o.At, Libvirt: a.o.Libvirt,
-	}.Read()
+	loaded := remember(&a.o.Cache.credentials, credentialsKey{chosen, a.Target.NoSanity()}, func() verify.Loaded {
+		return verify.Files{
+			Role: certs.Client,
+			CA:   read(chosen.CA), CRL: read(chosen.CRL), Cert: read(chosen.Cert), Key: read(chosen.Key),
+			NoSanity: a.Target.NoSanity(), At: a.o.At, Libvirt: a.o.Libvirt, Memory: &a.o.Cache.memory,
+		}.Read()
+	})
 	for i, f := range loaded.Findings {
 		if f.Severity == finding.Error {
 			end(errors.New(f.Message))
@@ -206,13 +197,14 @@ func (a *attempt) tls(ctx context.Context, conn net.Conn, l verify.Loaded) (net.
 		NoVerify:    a.Target.NoVerify(),
 		Libvirt:     a.o.Libvirt,
 		At:          a.o.At,
+		Memory:      &a.o.Cache.memory,
 	}
 	for _, c := range l.CRLs {
 		cfg.CRLs = append(cfg.CRLs, c.Raw)
 	}
-	if p, ok := a.Target.Priority(); ok && p != "NORMAL" {
-		a.Findings = append(a.Findings, ruleByID("tls-priority-not-applied").Finding(a.URI,
-			fmt.Sprintf("tls_priority %q was not applied: the handshake was done with TLS 1.2 and 1.3 as in NORMAL", p)))
+	if !a.follow(&cfg) {
+		end(errors.New(a.LibvirtMessage))
+		return nil, false, nil
 	}
 	tlsCtx, cancel := context.WithTimeout(ctx, limit(a.o.Limits.TLS))
 	defer cancel()

@@ -261,10 +261,18 @@ var rules = []finding.Rule{
 		Source: "libvirt virAuthConfigLookup",
 	},
 	{
-		ID: "tls-priority-not-applied", Title: "tls_priority is applied", Severity: finding.Note, Effect: finding.NoEffect,
-		Text: "The URI or libvirt.conf has a tls_priority, which the handshake did not follow. A client with a bad string would stop after it has " +
-			"connected, and one with a narrow string might find no common version or suite.",
-		Remedy: "virt-pki priority STRING says what the string means", Good: "test+tls://host/default", Bad: "test+tls://host/default?tls_priority=SECURE256",
+		ID: "tls-priority-refused", Title: "GnuTLS takes the client's tls_priority", Severity: finding.Error, Effect: finding.RefusesPeer,
+		Text: "The tls_priority of the URI, or of libvirt.conf, is no priority string, or leaves nothing to offer. libvirt notices when it is connected already.",
+		LibvirtMessages: []string{"Failed to set TLS session priority to {string}: The request is invalid.",
+			"Failed to set TLS session priority to {string}: No or insufficient priorities were set."},
+		Remedy: "virt-pki priority STRING shows the place", Good: "tls_priority=NORMAL:-VERS-TLS1.3", Bad: "tls_priority=NORMAL:+NOSUCH",
+		Source: "libvirt virNetTLSSessionNew",
+	},
+	{
+		ID: "tls-priority-not-applied", Title: "tls_priority is applied to the letter", Severity: finding.Note, Effect: finding.NoEffect,
+		Text: "virt-pki's handshake is done by Go's TLS, which has not all that GnuTLS has: finite-field groups, AES-CCM, its own order of suites and signatures. What " +
+			"was otherwise than libvirt would do stands in the message. It matters only when the two ends have nothing else in common.",
+		Remedy: "virt-pki priority STRING says what the string means", Good: "test+tls://host/default", Bad: "test+tls://host/default?tls_priority=NORMAL:-GROUP-ALL:%2BGROUP-FFDHE2048",
 		Source: "libvirt virNetTLSSessionNew",
 	},
 	{

@@ -36,8 +36,8 @@ var allowed = map[string][]string{
 		// What ca and verify take and give: requests, roles, names. One stage for the trees of all hosts, synced once.
 		"pkg/certs", "pkg/dn", "pkg/internal/durable"},
 	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
-		// What handshake takes and gives: the versions and credentials of both ends.
-		"pkg/certs", "pkg/verify"},
+		// What handshake takes and gives: the versions and credentials of both ends, and how tls_priority reads.
+		"pkg/certs", "pkg/verify", "pkg/priority"},
 
 	"pkg/preflight": {"pkg/conf", "pkg/uri", "pkg/verify", "pkg/handshake", "pkg/priority", "pkg/certs", "pkg/crl", "pkg/dn", "pkg/dnmatch",
 		// What a prediction shares with a real attempt: name look-up, libvirt.conf, and the rules of the stages.
