@@ -169,7 +169,11 @@ func (p *program) printMade(c *cli.Context, v makeView) error {
 		if len(layouts) > 1 {
 			place = ", layout " + id.Layout
 		}
-		fmt.Fprintf(w, "  %-8s %s, %s, until %s%s\n", id.Role, visible(id.DN), id.Key, date(id.NotAfter), place)
+		key := id.Key
+		if key == "" {
+			key = "key of its own"
+		}
+		fmt.Fprintf(w, "  %-8s %s, %s, until %s%s\n", id.Role, visible(id.DN), key, date(id.NotAfter), place)
 		for _, f := range id.Files {
 			if v.DryRun || len(v.Identities) <= 4 {
 				fmt.Fprintf(w, "           %s %s\n", f.Mode, f.Path)

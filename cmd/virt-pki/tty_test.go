@@ -1,0 +1,180 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal gives both ends of a pseudo-terminal.
+func openTerminal(t *testing.T) (keyboard, terminal *os.File) {
+	t.Helper()
+	keyboard, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skip("no pseudo-terminals: ", err)
+	}
+	t.Cleanup(func() { keyboard.Close() })
+	if err := unix.IoctlSetPointerInt(int(keyboard.Fd()), unix.TIOCSPTLCK, 0); err != nil {
+		t.Fatal(err)
+	}
+	n, err := unix.IoctlGetInt(int(keyboard.Fd()), unix.TIOCGPTN)
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { terminal.Close() })
+	return keyboard, terminal
+}
+
+// A line is what the program asks for, and what the user types then.
+type line struct{ prompt, typed string }
+
+// atTerminal runs virt-pki with a terminal as standard input and error, types the lines, and gives what was on standard
+// output and on the terminal.
+func atTerminal(t *testing.T, dialogue []line, args ...string) (rc int, stdout, shown string) {
+	t.Helper()
+	keyboard, terminal := openTerminal(t)
+	// The test binary is virt-pki when called so: see TestMain.
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := filepath.Join(t.TempDir(), "virt-pki")
+	if err := os.Symlink(self, program); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(program, args...)
+	cmd.Env = append(os.Environ(), passphraseVariable+"=")
+	var out bytes.Buffer
+	cmd.Stdin, cmd.Stderr, cmd.Stdout = terminal, terminal, &out
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	terminal.Close()
+	watchdog := time.AfterFunc(time.Minute, func() { cmd.Process.Kill() })
+	defer watchdog.Stop()
+	var all strings.Builder
+	buffer := make([]byte, 4096)
+	for _, l := range dialogue {
+		// The prompt, behind what was there before; then the echo is off.
+		begin := all.Len()
+		for !strings.Contains(all.String()[begin:], l.prompt) {
+			n, err := keyboard.Read(buffer)
+			if err != nil {
+				t.Fatalf("the program ended before it asked %q; it said %q", l.prompt, all.String())
+			}
+			all.Write(buffer[:n])
+		}
+		time.Sleep(50 * time.Millisecond) // the echo is switched off after the prompt is written
+		if _, err := keyboard.WriteString(l.typed + "\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for {
+		n, err := keyboard.Read(buffer)
+		all.Write(buffer[:n])
+		if err != nil {
+			break // the other end is closed
+		}
+	}
+	_ = cmd.Wait()
+	return cmd.ProcessState.ExitCode(), out.String(), all.String()
+}
+
+func TestThePassphraseIsAskedForOnATerminal(t *testing.T) {
+	const first, second, existing = "passphrase for the CA's new key (empty: unencrypted): ", "once more: ", "passphrase of the CA's key: "
+	make := func(dir string) []string {
+		return []string{"init", "--pkipath", dir, "--server", "localhost", "--client", "admin"}
+	}
+	key := func(t *testing.T, dir string) string {
+		t.Helper()
+		text, err := os.ReadFile(filepath.Join(dir, "authority/private/cakey.pem"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	t.Run("twice, and the key is encrypted", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "pki")
+		rc, stdout, shown := atTerminal(t, []line{{first, "s3cr3t"}, {second, "s3cr3t"}}, make(dir)...)
+		if rc != 0 || !strings.Contains(stdout, "its key is encrypted") || !strings.HasPrefix(key(t, dir), "-----BEGIN ENCRYPTED PRIVATE KEY-----") {
+			t.Fatalf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
+		}
+		if strings.Contains(stdout+shown, "s3cr3t") {
+			t.Errorf("the passphrase was shown: %q", shown)
+		}
+		rc, _, shown = atTerminal(t, []line{{existing, "s3cr3t"}}, "issue", "client", "bob", "--authority", dir+"/authority", "--pkipath", dir+"-bob")
+		if rc != 0 || strings.Contains(shown, "s3cr3t") {
+			t.Errorf("exit status %d, terminal %q", rc, shown)
+		}
+		rc, stdout, shown = atTerminal(t, []line{{existing, "wrong"}}, "issue", "client", "eve", "--authority", dir+"/authority", "--pkipath", dir+"-eve")
+		if rc != exitIncomplete || stdout != "" || !strings.Contains(shown, "the passphrase does not decrypt the private key") ||
+			!strings.Contains(shown, "hint: mind the keyboard's layout") {
+			t.Errorf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
+		}
+		if _, err := os.Stat(dir + "-eve"); err == nil {
+			t.Error("something was made all the same")
+		}
+	})
+	t.Run("again when the two differ", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "pki")
+		rc, stdout, shown := atTerminal(t, []line{{first, "one"}, {second, "two"}, {first, "three"}, {second, "three"}}, make(dir)...)
+		if rc != 0 || !strings.Contains(stdout, "its key is encrypted") || !strings.Contains(shown, "they differ") {
+			t.Fatalf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
+		}
+		rc, _, shown = atTerminal(t, []line{{existing, "three"}}, "issue", "client", "bob", "--authority", dir+"/authority", "--pkipath", dir+"-bob")
+		if rc != 0 {
+			t.Errorf("exit status %d, terminal %q", rc, shown)
+		}
+	})
+	t.Run("an empty one leaves the key unencrypted, and that is said", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "pki")
+		rc, stdout, shown := atTerminal(t, []line{{first, ""}}, make(dir)...)
+		if rc != 0 || !strings.Contains(stdout, "its key lies UNENCRYPTED in ") || !strings.HasPrefix(key(t, dir), "-----BEGIN PRIVATE KEY-----") {
+			t.Fatalf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
+		}
+	})
+	t.Run("not with --no-passphrase or --dry-run", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "pki")
+		for _, option := range []string{"--dry-run", "--no-passphrase"} {
+			rc, stdout, shown := atTerminal(t, nil, append(make(dir), option)...)
+			if rc != 0 || strings.Contains(shown, "passphrase") {
+				t.Errorf("%s: exit status %d, stdout %q, terminal %q", option, rc, stdout, shown)
+			}
+		}
+	})
+	t.Run("what is wrong anyway is said before it is asked for", func(t *testing.T) {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "x"), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		rc, stdout, shown := atTerminal(t, nil, make(dir)...)
+		if rc != exitIncomplete || stdout != "" || !strings.Contains(shown, "it is there already and not empty") {
+			t.Errorf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
+		}
+	})
+	t.Run("Ctrl-D ends it with an error, and nothing is made", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "pki")
+		rc, stdout, shown := atTerminal(t, []line{{first, "abc"}, {second, "\x04\x04"}}, make(dir)...)
+		if rc == 0 {
+			t.Errorf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Error("something was made")
+		}
+	})
+}
