@@ -124,6 +124,9 @@ func (p *program) init(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := plan.Free(); err != nil { // before a passphrase is asked for
+		return err
+	}
 	v := makeView{Schema: 1, Dir: spec.Dir, Authority: p.viewAuthority(double, filepath.Join(spec.Dir, cluster.AuthorityName))}
 	v.Authority.isNew = true
 	if c.Bool("dry-run") {

@@ -288,6 +288,15 @@ func (p *Plan) proven(ctx context.Context, b *batch, fsys fs.FS, o Options) (err
 	return nil
 }
 
+// Free reports what is in the way of Make, an *ExistsError, before anything is asked or written.
+func (p *Plan) Free() error {
+	dir, err := filepath.Abs(p.spec.Dir)
+	if err != nil {
+		return err
+	}
+	return p.spec.free(dir)
+}
+
 // free reports what is in the way of a new cluster at dir.
 func (s Spec) free(dir string) error {
 	info, err := os.Lstat(dir)
