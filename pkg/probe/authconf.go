@@ -45,11 +45,11 @@ func (a *attempt) authConf() (c *authConf, reason string, err error) {
 		if errors.Is(err, fs.ErrNotExist) {
 			text = "No such file or directory"
 		}
-		return nil, fmt.Sprintf("%s: %s", path, text), errors.New(unknownError)
+		return nil, fmt.Sprintf("%s: %s", path, text), errors.New(unknownError) //lint:ignore ST1005 libvirt's text
 	}
 	c = &authConf{path: path}
 	if reason := c.parse(string(b)); reason != "" {
-		return nil, reason, errors.New(unknownError)
+		return nil, reason, errors.New(unknownError) //lint:ignore ST1005 libvirt's text
 	}
 	return c, "", nil
 }
@@ -102,7 +102,6 @@ func (c *authConf) lookup(service, host, name string) (value string, ok bool, er
 	}
 	credentials := unescape(c.groups[group]["credentials"])
 	if _, ok := c.groups[group]["credentials"]; !ok {
-		//lint:ignore ST1005 libvirt's text
 		return "", false, fmt.Errorf("configuration file syntax error: Missing item 'credentials' in group '%s' in '%s'", group, c.path)
 	}
 	set := c.groups["credentials-"+credentials]

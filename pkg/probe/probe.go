@@ -326,7 +326,7 @@ func (a *attempt) inform(ctx context.Context, c *Client) (err error) {
 func (a *attempt) broken(c *Client, err error, call string) {
 	said, command := complaint(c.conn)
 	if remote, ok := c.conn.(*sshConn); ok {
-		err, said = remote.explain(err, a.Target.Transport())
+		said, err = remote.explain(err, a.Target.Transport())
 		command = true
 	} else if command {
 		err = withComplaint(err, said)

@@ -125,13 +125,13 @@ func (p *patience) over() bool {
 }
 
 // explain words the end of the command as libvirt does, which keeps what it wrote to standard error to itself.
-func (c *sshConn) explain(err error, t uri.Transport) (worded error, said string) {
+func (c *sshConn) explain(err error, t uri.Transport) (said string, worded error) {
 	var s *StreamError
 	if !errors.As(err, &s) {
-		return err, ""
+		return "", err
 	}
 	if s.Timeout() {
-		return err, c.complain.soFar()
+		return c.complain.soFar(), err
 	}
 	exit, said, ended := c.left()
 	text := unknownError
@@ -141,5 +141,5 @@ func (c *sshConn) explain(err error, t uri.Transport) (worded error, said string
 	case ended && exit != 0:
 		text = fmt.Sprintf("SSH transport error: Remote command terminated with non-zero code: %d", exit)
 	}
-	return &StreamError{text, s.Err}, said
+	return said, &StreamError{text, s.Err}
 }
