@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -26,12 +27,13 @@ func passphraseFlags() []cli.Flag {
 // A passphraseSource knows where the passphrase of the CA's key comes from.
 type passphraseSource struct {
 	program *program
+	ctx     context.Context // ends a question
 	file    string
 	none    bool
 }
 
 func (p *program) passphrase(c *cli.Context) passphraseSource {
-	return passphraseSource{p, c.String("passphrase-file"), c.Bool("no-passphrase")}
+	return passphraseSource{p, c.Context, c.String("passphrase-file"), c.Bool("no-passphrase")}
 }
 
 // given reads the passphrase from file or environment; ok is false where neither has one.
@@ -64,7 +66,7 @@ func (s passphraseSource) forNew() ([]byte, error) {
 	if err != nil || ok || s.none || !s.interactive() {
 		return secret, err
 	}
-	for {
+	for range passphraseTries {
 		first, err := s.ask("passphrase for the CA's new key (empty: unencrypted): ")
 		if err != nil || len(first) == 0 {
 			return nil, err
@@ -78,7 +80,11 @@ func (s passphraseSource) forNew() ([]byte, error) {
 		}
 		fmt.Fprintln(s.program.stderr, "they differ; again")
 	}
+	return nil, fmt.Errorf("no passphrase: the two differed %d times", passphraseTries)
 }
+
+// passphraseTries is how often a new passphrase is asked for when it is not repeated as it was.
+const passphraseTries = 3
 
 // errNoPassphrase says that a passphrase is needed and nobody can be asked.
 type errNoPassphrase struct{ cause error }
@@ -119,13 +125,32 @@ func (s passphraseSource) interactive() bool {
 	return isTerminal(s.program.stdin) && isTerminal(s.program.stderr)
 }
 
-// ask reads a line from the terminal without echo.
+// ask reads a line from the terminal without echo. Ctrl-C ends it, with the echo as it was.
 func (s passphraseSource) ask(prompt string) ([]byte, error) {
-	fmt.Fprint(s.program.stderr, prompt)
-	secret, err := term.ReadPassword(int(s.program.stdin.(*os.File).Fd()))
-	fmt.Fprintln(s.program.stderr)
-	if errors.Is(err, io.EOF) {
-		return nil, errors.New("no passphrase: the input ended")
+	fd := int(s.program.stdin.(*os.File).Fd())
+	before, err := term.GetState(fd)
+	if err != nil {
+		return nil, fmt.Errorf("asking for the passphrase: %w", err)
 	}
-	return secret, err
+	fmt.Fprint(s.program.stderr, prompt)
+	defer fmt.Fprintln(s.program.stderr)
+	type answer struct {
+		secret []byte
+		err    error
+	}
+	read := make(chan answer, 1)
+	go func() {
+		secret, err := term.ReadPassword(fd)
+		read <- answer{secret, err}
+	}()
+	select {
+	case a := <-read:
+		if errors.Is(a.err, io.EOF) {
+			return nil, errors.New("no passphrase: the input ended")
+		}
+		return a.secret, a.err
+	case <-s.ctx.Done(): // the reader is left behind; the program ends
+		_ = term.Restore(fd, before)
+		return nil, fmt.Errorf("no passphrase: %w", context.Cause(s.ctx))
+	}
 }

@@ -92,6 +92,9 @@ func atTerminal(t *testing.T, dialogue []line, args ...string) (rc int, stdout, 
 		}
 	}
 	_ = cmd.Wait()
+	if t, err2 := unix.IoctlGetTermios(int(keyboard.Fd()), unix.TCGETS); err2 == nil && t.Lflag&unix.ECHO == 0 {
+		all.WriteString("(the echo stays off)")
+	}
 	return cmd.ProcessState.ExitCode(), out.String(), all.String()
 }
 
@@ -167,10 +170,25 @@ func TestThePassphraseIsAskedForOnATerminal(t *testing.T) {
 			t.Errorf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
 		}
 	})
-	t.Run("Ctrl-D ends it with an error, and nothing is made", func(t *testing.T) {
+	t.Run("Ctrl-C ends it with an error, the echo is on again, and nothing is made", func(t *testing.T) {
 		dir := filepath.Join(t.TempDir(), "pki")
-		rc, stdout, shown := atTerminal(t, []line{{first, "abc"}, {second, "\x04\x04"}}, make(dir)...)
-		if rc == 0 {
+		rc, stdout, shown := atTerminal(t, []line{{first, "abc"}, {second, "\x03"}}, make(dir)...)
+		if rc != exitIncomplete || stdout != "" || !strings.Contains(shown, "virt-pki: error: no passphrase: ") ||
+			strings.Contains(shown, "echo stays off") {
+			t.Errorf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
+		}
+		if _, err := os.Stat(dir); err == nil {
+			t.Error("something was made")
+		}
+	})
+	t.Run("three times at most", func(t *testing.T) {
+		dir := filepath.Join(t.TempDir(), "pki")
+		var wrong []line
+		for range 3 {
+			wrong = append(wrong, line{first, "one"}, line{second, "two"})
+		}
+		rc, stdout, shown := atTerminal(t, wrong, make(dir)...)
+		if rc != exitIncomplete || stdout != "" || !strings.Contains(shown, "virt-pki: error: no passphrase: the two differed 3 times") {
 			t.Errorf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
 		}
 		if _, err := os.Stat(dir); err == nil {

@@ -49,7 +49,10 @@ var allowed = map[string][]string{
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
 		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "templates",
-		"pkg/internal/durable"},
+		"pkg/internal/durable",
+		// What is to be quick to start, see its doc.go.
+		"cmd/virt-pki/early"},
+	"cmd/virt-pki/early":  {"pkg/certs"},
 	"cmd/virt-pki-gnutls": {"pkg/priority"},
 	"bench":               {},
 
