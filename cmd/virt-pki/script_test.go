@@ -35,6 +35,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("HOME", e.WorkDir)
+			e.Setenv("GORACE", os.Getenv("GORACE")) // scripts/test shortens the race detector's good-bye
 			e.Setenv("VIRT_PKI_PASSPHRASE", "")
 			return os.MkdirAll(e.WorkDir+"/tmp", 0o700)
 		},
