@@ -127,6 +127,9 @@ func (s passphraseSource) interactive() bool {
 
 // ask reads a line from the terminal without echo. Ctrl-C ends it, with the echo as it was.
 func (s passphraseSource) ask(prompt string) ([]byte, error) {
+	if s.ctx.Err() != nil {
+		return nil, fmt.Errorf("no passphrase: %w", context.Cause(s.ctx))
+	}
 	fd := int(s.program.stdin.(*os.File).Fd())
 	before, err := term.GetState(fd)
 	if err != nil {

@@ -80,7 +80,11 @@ func atTerminal(t *testing.T, dialogue []line, args ...string) (rc int, stdout, 
 			all.Write(buffer[:n])
 		}
 		time.Sleep(50 * time.Millisecond) // the echo is switched off after the prompt is written
-		if _, err := keyboard.WriteString(l.typed + "\n"); err != nil {
+		typed := l.typed
+		if typed != "\x03" { // Ctrl-C needs no Enter
+			typed += "\n"
+		}
+		if _, err := keyboard.WriteString(typed); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/rand"
@@ -13,6 +14,7 @@ import (
 	"math/big"
 	"net"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -118,6 +120,29 @@ func (a *Authority) PrepareAll(now time.Time, orders []Order) ([]*Prepared, erro
 		return nil, err
 	}
 	return out, nil
+}
+
+// TakeOver gives an authority what its double (Spec.Rehearse, Adoption.Rehearse) has prepared, so that it need not be
+// prepared again: nothing in it depends on the CA's key. It reports false, and takes nothing, when the double was not this
+// authority's, or one is spent.
+func (a *Authority) TakeOver(double *Authority, prepared []*Prepared) ([]*Prepared, bool) {
+	if !bytes.Equal(a.cert.RawSubject, double.cert.RawSubject) || !a.cert.NotBefore.Equal(double.cert.NotBefore) ||
+		!a.cert.NotAfter.Equal(double.cert.NotAfter) || a.algorithm != double.algorithm ||
+		!reflect.DeepEqual(a.policy, double.policy) || !reflect.DeepEqual(a.limits, double.limits) {
+		return nil, false
+	}
+	for _, p := range prepared {
+		if p.authority != double || p.order.Public != nil || p.spent.Load() {
+			return nil, false
+		}
+	}
+	out := make([]*Prepared, len(prepared))
+	for i, p := range prepared {
+		p.spent.Store(true) // a serial number serves once
+		out[i] = &Prepared{authority: a, order: p.order, template: p.template, subject: p.subject, commonName: p.commonName,
+			at: p.at, findings: p.findings}
+	}
+	return out, true
 }
 
 // prepare is Prepare with the verdicts on orders of the same shape.

@@ -404,6 +404,12 @@ func knownCurve(oid asn1.ObjectIdentifier) bool {
 // KeyID gives the SHA-1 of the subject public key bits (RFC 5280, 4.2.1.2, method 1), which certtool and openssl write
 // as subject key identifier too.
 func KeyID(public crypto.PublicKey) ([]byte, error) {
+	if k, ok := public.(*ecdsa.PublicKey); ok { // most are, and the long way costs as much as making the key
+		if point, err := k.Bytes(); err == nil {
+			id := sha1.Sum(point)
+			return id[:], nil
+		}
+	}
 	der, err := x509.MarshalPKIXPublicKey(public)
 	if err != nil {
 		return nil, fmt.Errorf("encoding a public key of type %T: %w", public, err)

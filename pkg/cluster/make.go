@@ -154,8 +154,11 @@ func (p *Plan) fill(ctx context.Context, stage *durable.Staging, found Found, o 
 	// The plan was made with a double.
 	q := *p
 	q.authority = authority
-	if q.prepared, err = p.spec.prepare(authority, p.wants); err != nil {
-		return Made{}, err
+	var ok bool
+	if q.prepared, ok = authority.TakeOver(p.authority, p.prepared); !ok {
+		if q.prepared, err = p.spec.prepare(authority, p.wants); err != nil {
+			return Made{}, err
+		}
 	}
 	b, err := q.issue(ctx, o)
 	if err != nil {

@@ -61,7 +61,7 @@ func Client(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 	done := watch(ctx, conn)
 	defer done()
 	c := tls.Client(w, config)
-	if !t.shake(ctx, c, w, certs.Client) {
+	if !t.shake(ctx, c, w, certs.Client, cfg.Memory) {
 		conn.Close()
 		return nil, t, nil
 	}

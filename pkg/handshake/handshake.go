@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -225,7 +226,7 @@ func watch(ctx context.Context, conn net.Conn) (done func()) {
 }
 
 // shake does the TLS handshake and describes its result.
-func (t *Transcript) shake(ctx context.Context, conn *tls.Conn, w *wire, local certs.Role) bool {
+func (t *Transcript) shake(ctx context.Context, conn *tls.Conn, w *wire, local certs.Role, memory *verify.Memory) bool {
 	err := t.step(stageTLS, func() error { return conn.HandshakeContext(ctx) })
 	w.handshaking.Store(false)
 	w.in.mark()
@@ -235,10 +236,10 @@ func (t *Transcript) shake(ctx context.Context, conn *tls.Conn, w *wire, local c
 	}
 	state := conn.ConnectionState()
 	t.Version = strings.ReplaceAll(tls.VersionName(state.Version), " ", "")
-	t.Suite = tls.CipherSuiteName(state.CipherSuite)
+	t.Suite = suiteName(state.CipherSuite)
 	t.Group = groupName(state.CurveID)
 	for _, c := range state.PeerCertificates {
-		cert, err := certs.Import(c.Raw)
+		cert, err := memory.Import(c.Raw)
 		if err != nil {
 			// crypto/x509 has read it, but GnuTLS would not.
 			f := handshakeRule("peer-certificate-not-importable").Finding("peer", fmt.Sprintf("GnuTLS cannot read a certificate of the peer: %v", err))
@@ -253,6 +254,23 @@ func (t *Transcript) shake(ctx context.Context, conn *tls.Conn, w *wire, local c
 		t.PeerChain = append(t.PeerChain, cert)
 	}
 	return true
+}
+
+// suites are the names of crypto/tls, which makes its lists anew each time.
+var suites = sync.OnceValue(func() map[uint16]string {
+	names := map[uint16]string{}
+	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
+		names[s.ID] = s.Name
+	}
+	return names
+})
+
+// suiteName is tls.CipherSuiteName.
+func suiteName(id uint16) string {
+	if name, ok := suites()[id]; ok {
+		return name
+	}
+	return tls.CipherSuiteName(id)
 }
 
 // groupName gives the name GnuTLS has for a curve.

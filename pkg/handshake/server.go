@@ -38,7 +38,7 @@ func Server(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 	done := watch(ctx, conn)
 	defer done()
 	s := tls.Server(w, config)
-	if !t.shake(ctx, s, w, certs.Server) {
+	if !t.shake(ctx, s, w, certs.Server, cfg.Memory) {
 		conn.Close()
 		return nil, t, nil
 	}

@@ -8,12 +8,13 @@ import (
 )
 
 // A Memory remembers which signatures were found good, so that a thousand clients do not check the same server's
-// certificate a thousand times, and what certificates a PEM text holds, so that the same CA file is not read a thousand
-// times. It remembers neither dates nor verdicts. The zero value is ready; it may be used by several goroutines. A nil
+// certificate a thousand times, and what certificates a PEM or DER text holds, so that the same CA file is not read a
+// thousand times. It remembers neither dates nor verdicts. The zero value is ready; it may be used by several goroutines. A nil
 // *Memory remembers nothing.
 type Memory struct {
 	mu    sync.Mutex
 	good  map[[sha256.Size]byte]struct{}
+	// lists are by the hash of a PEM text, or of one certificate in DER: no text is both.
 	lists map[[sha256.Size]byte][]*certs.Certificate
 }
 
@@ -51,6 +52,23 @@ func (m *Memory) list(text []byte, limit int) ([]*certs.Certificate, error) {
 	return all, err
 }
 
+// Import is certs.Import.
+func (m *Memory) Import(der []byte) (*certs.Certificate, error) {
+	if m == nil {
+		return certs.Import(der)
+	}
+	key := sha256.Sum256(der)
+	if list := m.known(key); list != nil {
+		return list[0], nil
+	}
+	c, err := certs.Import(der)
+	if err != nil {
+		return nil, err
+	}
+	m.keep(key, []*certs.Certificate{c})
+	return c, nil
+}
+
 // first is certs.ImportPEM.
 func (m *Memory) first(text []byte) (*certs.Certificate, error) {
 	if all, err := m.all(text); err == nil {
@@ -62,16 +80,27 @@ func (m *Memory) first(text []byte) (*certs.Certificate, error) {
 // all reads all certificates of a text.
 func (m *Memory) all(text []byte) ([]*certs.Certificate, error) {
 	key := sha256.Sum256(text)
-	m.mu.Lock()
-	list := m.lists[key]
-	m.mu.Unlock()
-	if list != nil {
+	if list := m.known(key); list != nil {
 		return list, nil
 	}
 	list, err := certs.ImportPEMList(text, 0)
 	if err != nil {
 		return nil, err
 	}
+	m.keep(key, list)
+	for _, c := range list {
+		m.keep(sha256.Sum256(c.Raw), []*certs.Certificate{c}) // for Import, from a peer
+	}
+	return list, nil
+}
+
+func (m *Memory) known(key [sha256.Size]byte) []*certs.Certificate {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.lists[key]
+}
+
+func (m *Memory) keep(key [sha256.Size]byte, list []*certs.Certificate) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.lists == nil {
@@ -80,7 +109,6 @@ func (m *Memory) all(text []byte) ([]*certs.Certificate, error) {
 	if len(m.lists) < maxLists {
 		m.lists[key] = list
 	}
-	return list, nil
 }
 
 // knows reports whether issuer's key is known to have signed cert.

@@ -156,25 +156,31 @@ func (hs *handles) stat(name string) (st unix.Stat_t, err error) {
 }
 
 // readFile reads a file whole.
-func (hs *handles) readFile(name string) (data []byte, err error) {
-	err = hs.at(name, func(fd int, base string) error {
-		file, err := openat(fd, base, unix.O_RDONLY, 0)
-		if err != nil {
-			return err
+func (hs *handles) readFile(name string) ([]byte, error) {
+	file, err := hs.openToRead(name)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(file)
+	data := make([]byte, 0, 4<<10) // most files are smaller
+	for {
+		data = slices.Grow(data, 1)
+		var n int
+		err := retry(func() (err error) { n, err = unix.Read(file, data[len(data):cap(data)]); return err })
+		if err != nil || n == 0 {
+			return data, err
 		}
-		defer unix.Close(file)
-		data = make([]byte, 0, 4<<10) // most files are smaller
-		for {
-			data = slices.Grow(data, 1)
-			var n int
-			err := retry(func() (err error) { n, err = unix.Read(file, data[len(data):cap(data)]); return err })
-			if err != nil || n == 0 {
-				return err
-			}
-			data = data[:len(data)+n]
-		}
+		data = data[:len(data)+n]
+	}
+}
+
+// walkToRead opens a file through the directories above it.
+func (hs *handles) walkToRead(name string) (fd int, err error) {
+	err = hs.at(name, func(dir int, base string) error {
+		fd, err = openat(dir, base, unix.O_RDONLY, 0)
+		return err
 	})
-	return data, err
+	return fd, err
 }
 
 // openat opens a name in a directory, without following a symbolic link.
