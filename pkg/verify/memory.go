@@ -14,11 +14,11 @@ import (
 type Memory struct {
 	mu    sync.Mutex
 	good  map[[sha256.Size]byte]struct{}
-	// lists are by the hash of a PEM text, or of one certificate in DER: no text is both.
-	lists map[[sha256.Size]byte][]*certs.Certificate
+	lists map[[sha256.Size]byte][]*certs.Certificate // by PEM text
+	certs map[[sha256.Size]byte]*certs.Certificate   // by DER; a text may be read as either
 }
 
-// maxRemembered bounds a Memory's signatures and maxLists its texts; what comes later is done every time.
+// maxRemembered bounds a Memory's signatures and maxLists its texts and certificates; what comes later is done every time.
 const (
 	maxRemembered = 1 << 16
 	maxLists      = 1 << 12
@@ -58,15 +58,31 @@ func (m *Memory) Import(der []byte) (*certs.Certificate, error) {
 		return certs.Import(der)
 	}
 	key := sha256.Sum256(der)
-	if list := m.known(key); list != nil {
-		return list[0], nil
+	m.mu.Lock()
+	c := m.certs[key]
+	m.mu.Unlock()
+	if c != nil {
+		return c, nil
 	}
 	c, err := certs.Import(der)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		m.keep(c)
 	}
-	m.keep(key, []*certs.Certificate{c})
-	return c, nil
+	return c, err
+}
+
+// keep remembers certificates for Import.
+func (m *Memory) keep(list ...*certs.Certificate) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.certs == nil {
+		m.certs = map[[sha256.Size]byte]*certs.Certificate{}
+	}
+	for _, c := range list {
+		if len(m.certs) < maxLists {
+			m.certs[sha256.Sum256(c.Raw)] = c
+		}
+	}
 }
 
 // first is certs.ImportPEM.
@@ -80,27 +96,17 @@ func (m *Memory) first(text []byte) (*certs.Certificate, error) {
 // all reads all certificates of a text.
 func (m *Memory) all(text []byte) ([]*certs.Certificate, error) {
 	key := sha256.Sum256(text)
-	if list := m.known(key); list != nil {
+	m.mu.Lock()
+	list := m.lists[key]
+	m.mu.Unlock()
+	if list != nil {
 		return list, nil
 	}
 	list, err := certs.ImportPEMList(text, 0)
 	if err != nil {
 		return nil, err
 	}
-	m.keep(key, list)
-	for _, c := range list {
-		m.keep(sha256.Sum256(c.Raw), []*certs.Certificate{c}) // for Import, from a peer
-	}
-	return list, nil
-}
-
-func (m *Memory) known(key [sha256.Size]byte) []*certs.Certificate {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.lists[key]
-}
-
-func (m *Memory) keep(key [sha256.Size]byte, list []*certs.Certificate) {
+	m.keep(list...) // a peer will send them
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.lists == nil {
@@ -109,6 +115,7 @@ func (m *Memory) keep(key [sha256.Size]byte, list []*certs.Certificate) {
 	if len(m.lists) < maxLists {
 		m.lists[key] = list
 	}
+	return list, nil
 }
 
 // knows reports whether issuer's key is known to have signed cert.

@@ -30,13 +30,21 @@ func TestAMemoryReadsFilesAsWithoutOne(t *testing.T) {
 		"one certificate": good, "none": []byte("nothing"), "an empty file": nil, "a broken one": broken,
 		"a broken one after a good one": append(bytes.Clone(good), broken...), "twenty": twenty,
 		"twenty and a broken one": append(bytes.Clone(twenty), broken...),
-		"an X509 header":          bytes.Replace(good, []byte("BEGIN CERT"), []byte("BEGIN X509 CERT"), 1),
+		"DER":                     ca.DER, "DER with PEM in it": testpki.NewCA(t, testpki.CN(string(good))).DER,
+		"an X509 header": bytes.Replace(good, []byte("BEGIN CERT"), []byte("BEGIN X509 CERT"), 1),
 	} {
 		m := new(Memory)
 		for round := range 2 {
 			for _, limit := range []int{0, 1, 16, 20, 25} {
 				if got, want := shown(m.list(text, limit)), shown(certs.ImportPEMList(text, limit)); got != want {
 					t.Errorf("%s, limit %d, round %d: %s, want %s", name, limit, round, got, want)
+				}
+			}
+			for _, m := range []*Memory{m, nil} {
+				c, err := m.Import(text)
+				d, err2 := certs.Import(text)
+				if (err == nil) != (err2 == nil) || err == nil && !bytes.Equal(c.Raw, d.Raw) || err != nil && err.Error() != err2.Error() {
+					t.Errorf("%s, round %d, as DER: %v, want %v", name, round, err, err2)
 				}
 			}
 			c, err := m.first(text)
