@@ -33,6 +33,7 @@ type session struct {
 	hosts   int    // of the large init
 	small   int    // of the init that both sides do
 	full    bool   // let certtool do all hosts, too
+	trees   int    // made so far
 }
 
 var comparisons = []comparison{
@@ -161,11 +162,28 @@ func output(cmd *exec.Cmd) (string, error) {
 	return stdout.String(), nil
 }
 
-// timed gives the wall time of a program's run.
-func timed(cmd *exec.Cmd) (time.Duration, string, error) {
+// A cost is what a program's run took: on the clock, and of the processors, its children's share included. The second
+// depends less on what else the machine does.
+type cost struct{ wall, cpu time.Duration }
+
+// timed gives the cost of a program's run.
+func timed(cmd *exec.Cmd) (cost, string, error) {
 	begin := time.Now()
 	out, err := output(cmd)
-	return time.Since(begin), out, err
+	c := cost{wall: time.Since(begin)}
+	if p := cmd.ProcessState; p != nil {
+		c.cpu = p.UserTime() + p.SystemTime()
+	}
+	return c, out, err
+}
+
+// medians gives the two medians.
+func medians(costs []cost) cost {
+	var wall, cpu []time.Duration
+	for _, c := range costs {
+		wall, cpu = append(wall, c.wall), append(cpu, c.cpu)
+	}
+	return cost{median(wall), median(cpu)}
 }
 
 // median of an even number is the mean of the two in the middle.

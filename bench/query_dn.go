@@ -18,7 +18,7 @@ certtool --generate-self-signed --load-privkey "$1.key" --template "$1.tmpl" --o
 	if _, err := output(exec.Command("bash", "-c", script, "bash", cert)); err != nil {
 		return 0, 0, err
 	}
-	var a, b []time.Duration
+	var a, b []cost
 	for i := range s.runs + 3 {
 		ta, nameA, err := timed(exec.Command(s.virtPKI, "query-dn", cert))
 		if err != nil {
@@ -35,8 +35,11 @@ certtool --generate-self-signed --load-privkey "$1.key" --template "$1.tmpl" --o
 			a, b = append(a, ta), append(b, tb)
 		}
 	}
-	ours, theirs = median(a), median(b)
-	fmt.Fprintf(stdout, "\nquery-dn, %d runs each\n  virt-pki query-dn  %8.2f ms\n  virt-pki-query-dn  %8.2f ms\n", s.runs,
-		ours.Seconds()*1e3, theirs.Seconds()*1e3)
-	return ours, theirs, nil
+	fmt.Fprintf(stdout, "\nquery-dn, %d runs each\n", s.runs)
+	row := func(who string, c cost) {
+		fmt.Fprintf(stdout, "  %-17s  %8.2f ms  (CPU %.2f ms)\n", who, c.wall.Seconds()*1e3, c.cpu.Seconds()*1e3)
+	}
+	row("virt-pki query-dn", medians(a))
+	row("virt-pki-query-dn", medians(b))
+	return medians(a).wall, medians(b).wall, nil
 }
