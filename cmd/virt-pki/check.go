@@ -26,7 +26,7 @@ arguments this machine's own files are judged; with --ca-file and --cert-file ju
 EXAMPLES
    virt-pki check
    virt-pki check ./pki
-   virt-pki check --role server --ca-file cacert.pem --cert-file servercert.pem --host kvm1.example.com
+   virt-pki check --role server --ca-file cacert.pem --cert-file servercert.pem --host kvm1
    virt-pki check --at +90d ./pki              as of in 90 days
 
 EXIT STATUS
@@ -154,7 +154,7 @@ func (p *program) checkFiles(c *cli.Context, o checkOptions, v *checkView) error
 		return usage("--cert-file needs --role server or --role client")
 	}
 	set := fileSet{role: o.role, ca: p.load(c.String("ca-file")), cert: p.load(c.String("cert-file"))}
-	if c.IsSet("key-file") {
+	if set.keyUnknown = !c.IsSet("key-file"); !set.keyUnknown {
 		set.key = p.load(c.String("key-file"))
 	}
 	if c.IsSet("crl-file") {
@@ -170,6 +170,7 @@ type fileSet struct {
 	role               certs.Role
 	ca, crl, cert, key verify.File
 	crlConfigured      bool
+	keyUnknown         bool // no key was named: nothing is said about it
 	// qemu says that QEMU reads them. Its checks are libvirt's of 11.6 and later, in other words.
 	qemu bool
 }
@@ -190,7 +191,7 @@ func (s fileSet) judge(o checkOptions) []finding.Finding {
 	}
 	for _, version := range versions {
 		files := verify.Files{Role: s.role, CA: s.ca, CRL: s.crl, Cert: s.cert, Key: s.key, CRLConfigured: s.crlConfigured,
-			At: o.at, Libvirt: version}
+			KeyUnknown: s.keyUnknown, At: o.at, Libvirt: version}
 		loaded := files.Read()
 		findings := append(slices.Clone(loaded.Findings), loaded.Advice()...)
 		if s.role == certs.Server && loaded.Own.Cert != nil {

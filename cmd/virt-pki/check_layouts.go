@@ -100,18 +100,13 @@ func (p *program) checkPlace(r *os.Root, root string, place layout.Place, o chec
 	if root != "/" && uid != 0 {
 		uid = -1 // a tree for another machine, made by an ordinary user: owners are not right yet
 	}
-	audit := layout.Audit(r.FS(), place, uid)
+	shown := func(path string) string { return filepath.Join(root, path) }
+	audit := layout.AuditAs(r.FS(), place, uid, shown)
 	if len(audit.Unchecked) == 0 && len(audit.Present) == 0 && !audit.CA {
 		return nil
 	}
-	shown := func(path string) string { return filepath.Join(root, path) }
-	for _, f := range audit.Findings {
-		f.Subject = shown(f.Subject)
-		v.Findings = append(v.Findings, f)
-	}
-	for _, u := range audit.Unchecked {
-		v.Unchecked = append(v.Unchecked, shown(u))
-	}
+	v.Findings = append(v.Findings, audit.Findings...)
+	v.Unchecked = append(v.Unchecked, audit.Unchecked...)
 	for _, role := range audit.Present {
 		if o.role != 0 && role != o.role {
 			continue

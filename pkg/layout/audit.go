@@ -22,6 +22,8 @@ type Report struct {
 	CA bool
 	// Unchecked says what could not be looked at, and why.
 	Unchecked []string
+
+	shown func(path string) string
 }
 
 // Audit looks at owner, mode and kind of everything that belongs into the place, below the root that fsys is
@@ -29,7 +31,13 @@ type Report struct {
 // is no finding here: see package verify. uid is the user who should own what is not the system's; a negative uid leaves
 // owners out.
 func Audit(fsys fs.FS, p Place, uid int) Report {
-	var r Report
+	return AuditAs(fsys, p, uid, func(path string) string { return path })
+}
+
+// AuditAs is Audit for a root that is not this machine's /: shown gives the name by which a path is called here, in
+// findings and in the commands that cure them.
+func AuditAs(fsys fs.FS, p Place, uid int, shown func(path string) string) Report {
+	r := Report{shown: shown}
 	closed := false // a directory above could not be entered
 	for _, item := range p.Items(certs.Server, certs.Client) {
 		info, err := fs.Lstat(fsys, below(item.Path))
@@ -38,7 +46,7 @@ func Audit(fsys fs.FS, p Place, uid int) Report {
 			continue
 		case err != nil:
 			if !closed {
-				r.Unchecked = append(r.Unchecked, fmt.Sprintf("%s: %v", item.Path, cause(err)))
+				r.Unchecked = append(r.Unchecked, fmt.Sprintf("%s: %v", shown(item.Path), cause(err)))
 			}
 			closed = true
 			continue
@@ -52,8 +60,9 @@ func Audit(fsys fs.FS, p Place, uid int) Report {
 	if p.Kind == User {
 		stray := path.Join(p.Dir, ".pki/cacert.pem")
 		if _, err := fs.Lstat(fsys, below(stray)); err == nil && !r.CA {
-			r.add(ruleDocumentedPlace, stray, "it is never read; libvirt looks for "+p.Paths(certs.Client).CA,
-				fmt.Sprintf("mv %s %s", stray, p.Paths(certs.Client).CA))
+			right := shown(p.Paths(certs.Client).CA)
+			r.add(ruleDocumentedPlace, shown(stray), "it is never read; libvirt looks for "+right,
+				fmt.Sprintf("mv %s %s", word(shown(stray)), word(right)))
 		}
 	}
 	return r
@@ -93,16 +102,17 @@ func (r *Report) add(rule finding.Rule, path, message, remedy string) {
 // judge compares one thing that is there with what should be.
 func (r *Report) judge(p Place, item Item, info fs.FileInfo, uid int) {
 	mode := info.Mode()
+	name := r.shown(item.Path)
 	if mode&fs.ModeSymlink != 0 {
-		r.add(ruleLink, item.Path, "it is a symbolic link; libvirt follows it, virt-pki does not write through it", "")
+		r.add(ruleLink, name, "it is a symbolic link; libvirt follows it, virt-pki does not write through it", "")
 		return
 	}
 	if item.Part == Directory && !mode.IsDir() {
-		r.add(ruleKindOfFile, item.Path, fmt.Sprintf("it is %s, not a directory", kindOf(mode)), "")
+		r.add(ruleKindOfFile, name, fmt.Sprintf("it is %s, not a directory", kindOf(mode)), "")
 		return
 	}
 	if item.Part != Directory && !mode.IsRegular() {
-		r.add(ruleKindOfFile, item.Path, fmt.Sprintf("it is %s, not a file", kindOf(mode)), "")
+		r.add(ruleKindOfFile, name, fmt.Sprintf("it is %s, not a file", kindOf(mode)), "")
 		return
 	}
 	owner, group, hasOwner := owners(info)
@@ -112,37 +122,48 @@ func (r *Report) judge(p Place, item Item, info fs.FileInfo, uid int) {
 			want = 0
 		}
 		if owner != want {
-			r.add(ruleOwner, item.Path, fmt.Sprintf("it belongs to user %d, not to user %d", owner, want),
-				fmt.Sprintf("chown %d:%d %s", want, want, item.Path))
+			r.add(ruleOwner, name, fmt.Sprintf("it belongs to user %d, not to user %d", owner, want),
+				fmt.Sprintf("chown %d:%d %s", want, want, word(name)))
 		}
 	}
 	perm := mode.Perm()
-	chmod := fmt.Sprintf("chmod %04o %s", item.Mode, item.Path)
+	chmod := fmt.Sprintf("chmod %04o %s", item.Mode, word(name))
 	switch {
 	case perm&0o022&^item.Mode != 0 && !(item.Part == Directory && mode&fs.ModeSticky != 0):
-		r.add(ruleWritable, item.Path, fmt.Sprintf("its mode is %04o: others can replace what libvirt trusts; it should be %04o",
+		r.add(ruleWritable, name, fmt.Sprintf("its mode is %04o: others can replace what libvirt trusts; it should be %04o",
 			perm, item.Mode), chmod)
 	case item.Part == Key && perm&0o044&^item.Mode != 0:
 		if p.Kind.ForQEMU() && perm&0o004 == 0 && perm&0o040 != 0 {
 			// The group is QEMU's, we were only not told its name.
 			break
 		}
-		r.add(ruleKeyReadable, item.Path, fmt.Sprintf("its mode is %04o: others can read the private key; it should be %04o",
+		r.add(ruleKeyReadable, name, fmt.Sprintf("its mode is %04o: others can read the private key; it should be %04o",
 			perm, item.Mode), chmod)
 	case item.Part == Directory && item.System && perm&0o005 != 0o005:
-		r.add(ruleClosedDirectory, item.Path, fmt.Sprintf("its mode is %04o: users other than root find nothing below it; it should be %04o",
+		r.add(ruleClosedDirectory, name, fmt.Sprintf("its mode is %04o: users other than root find nothing below it; it should be %04o",
 			perm, item.Mode), chmod)
 	case item.Part != Directory && item.Part != Key && item.System && perm&0o004 == 0:
-		r.add(ruleClosedFile, item.Path, fmt.Sprintf("its mode is %04o: users other than root cannot read it; it should be %04o",
+		r.add(ruleClosedFile, name, fmt.Sprintf("its mode is %04o: users other than root cannot read it; it should be %04o",
 			perm, item.Mode), chmod)
 	case perm != item.Mode.Perm() && !p.Kind.ForQEMU() && !item.Shared:
-		r.add(ruleValidatorMode, item.Path, fmt.Sprintf("its mode is %04o; virt-pki-validate accepts %04o only, libvirt itself any",
+		r.add(ruleValidatorMode, name, fmt.Sprintf("its mode is %04o; virt-pki-validate accepts %04o only, libvirt itself any",
 			perm, item.Mode), chmod)
 	}
 	if p.Kind.ForQEMU() && item.Part == Key && hasOwner && group == 0 && perm&0o004 == 0 {
-		r.add(ruleQEMUKey, item.Path, "only root can read it, but QEMU runs as another user (libvirt-qemu or qemu)",
-			fmt.Sprintf("chgrp kvm %s; chmod 0640 %s    (Fedora: chgrp qemu)", item.Path, item.Path))
+		r.add(ruleQEMUKey, name, "only root can read it, but QEMU runs as another user (libvirt-qemu or qemu)",
+			fmt.Sprintf("chgrp kvm %s; chmod 0640 %s    (Fedora: chgrp qemu)", word(name), word(name)))
 	}
+}
+
+// word writes a path as a word of a command line.
+func word(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@,+%") == "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 func kindOf(m fs.FileMode) string {

@@ -2,6 +2,9 @@ package layout
 
 import (
 	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -145,5 +148,28 @@ func TestAuditSaysWhatItCouldNotLookAt(t *testing.T) {
 	r := Audit(closed{system(nil), "etc/pki/libvirt"}, Place{Kind: Libvirt}, 1000)
 	if diff := cmp.Diff([]string{"/etc/pki/libvirt/private: permission denied"}, r.Unchecked); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
+	}
+}
+
+// A tree for another machine is cured where it lies: never the directories of this one.
+func TestAuditAsNamesPathsAndRemediesByWhereTheTreeLies(t *testing.T) {
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "serverkey.pem"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for name, mode := range map[string]os.FileMode{"serverkey.pem": 0o644, ".": 0o755} {
+		if err := os.Chmod(filepath.Join(root, name), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	shown := func(p string) string { return filepath.Join("my pki", p) }
+	r := AuditAs(os.DirFS(root), Place{Kind: PkiPath, Dir: "/"}, -1, shown)
+	got := map[string]string{}
+	for _, f := range r.Findings {
+		got[f.Subject] = f.Remedy
+	}
+	want := map[string]string{"my pki": "chmod 0700 'my pki'", "my pki/serverkey.pem": "chmod 0600 'my pki/serverkey.pem'"}
+	if !maps.Equal(got, want) {
+		t.Errorf("remedies %q, want %q", got, want)
 	}
 }

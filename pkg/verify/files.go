@@ -56,6 +56,8 @@ type Files struct {
 	// CRLConfigured reports that crl_file is set in the daemon's configuration, to whatever value. The default list may
 	// be absent; a configured one may not from 11.10 on.
 	CRLConfigured bool
+	// KeyUnknown reports that the caller has certificates to judge but not the key: nothing is said about the key then.
+	KeyUnknown bool
 	// NoSanity is tls_no_sanity_certificate = 1 on the server, no_sanity=1 on the client.
 	NoSanity bool
 	At       time.Time
@@ -142,7 +144,7 @@ func (r *reader) existence() {
 	}
 	cert, key := there(r.Cert), there(r.Key)
 	switch {
-	case cert && !key:
+	case cert && !key && !r.KeyUnknown:
 		id := "key-file-missing"
 		if r.Role == certs.Client {
 			id = "half-identity"
@@ -308,6 +310,12 @@ func (r *reader) loadCRL() {
 func (r *reader) loadIdentity() {
 	cert, key := there(r.Cert), there(r.Key)
 	old := !r.Libvirt.severalIdentities()
+	if r.KeyUnknown && cert {
+		r.loadChain(func(text string) string {
+			return fmt.Sprintf("Unable to set x509 key and certificate: %s: %s", r.Cert.Path, text)
+		})
+		return
+	}
 	if old && (r.Cert.Path == "" || r.Key.Path == "") {
 		r.nobody("libvirt was given no certificate or no key")
 		return
@@ -349,23 +357,7 @@ func (r *reader) loadIdentity() {
 	} else {
 		r.l.Key = k
 	}
-	switch {
-	case r.Cert.Err != nil:
-		if !r.said[r.Cert.Path] {
-			r.fail("file-unreadable", r.Cert, fmt.Sprintf("The certificate %q cannot be read: %s.", r.Cert.Path, strerror(r.Cert.Err)), words(readError))
-		}
-		return
-	default:
-		chain, err := r.Memory.list(r.Cert.Data, 0)
-		if err != nil {
-			if !r.said[r.Cert.Path] {
-				r.badChain(err, words)
-			}
-			return
-		}
-		r.l.Chain = chain
-	}
-	if !ok {
+	if !r.loadChain(words) || !ok {
 		return
 	}
 	public, _, err := signature.PublicKey(r.l.Chain[0].RawPublicKeyInfo)
@@ -378,6 +370,25 @@ func (r *reader) loadIdentity() {
 		}
 		r.fail("key-mismatch", r.Key, message, words("The certificate and the given key do not match."))
 	}
+}
+
+// loadChain loads the certificates of the certificate file, and reports whether it could.
+func (r *reader) loadChain(words func(string) string) bool {
+	if r.Cert.Err != nil {
+		if !r.said[r.Cert.Path] {
+			r.fail("file-unreadable", r.Cert, fmt.Sprintf("The certificate %q cannot be read: %s.", r.Cert.Path, strerror(r.Cert.Err)), words(readError))
+		}
+		return false
+	}
+	chain, err := r.Memory.list(r.Cert.Data, 0)
+	if err != nil {
+		if !r.said[r.Cert.Path] {
+			r.badChain(err, words)
+		}
+		return false
+	}
+	r.l.Chain = chain
+	return true
 }
 
 // nobody notes that a client, or an old daemon given an empty path, goes on without an identity.
