@@ -257,7 +257,10 @@ func (p *program) confShowCommand() *cli.Command {
 		ArgsUsage: "FILE",
 		Description: `Without --effective the settings that count, in the order of the file: of several with one
 key only the first. With --effective every setting that the program reads, where its value
-comes from, and whether it counts for nothing in this run.`,
+comes from, and whether it counts for nothing in this run.
+
+EXAMPLES
+   virt-pki conf show --effective /etc/libvirt/libvirtd.conf`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "effective", Aliases: []string{"e"}, Usage: "all settings, defaults included"},
 			&cli.BoolFlag{Name: "no-listen", Usage: "libvirtd is run without --listen"},

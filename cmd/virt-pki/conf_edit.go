@@ -46,8 +46,10 @@ func (p *program) confUnsetCommand() *cli.Command {
 		Name:      "unset",
 		Usage:     "take a setting out, every line of it",
 		ArgsUsage: "KEY FILE",
-		Flags:     editFlags(),
-		Action:    p.confUnset,
+		Description: `EXAMPLES
+   virt-pki conf unset tls_priority /etc/libvirt/libvirtd.conf`,
+		Flags:  editFlags(),
+		Action: p.confUnset,
 	}
 }
 

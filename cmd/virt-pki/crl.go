@@ -81,7 +81,8 @@ EXAMPLES
    virt-pki crl diff /etc/pki/CA/cacrl.pem ./cluster/authority/cacrl.pem
 
 EXIT STATUS
-   0 the same certificates are revoked   1 there are differences   2 wrong usage   3 could not complete`,
+   0 the same certificates are revoked   1 there are differences   2 wrong usage
+   3 could not complete`,
 		Flags:  []cli.Flag{jsonFlag(), quietFlag()},
 		Action: p.crlDiff,
 	}

@@ -26,7 +26,7 @@ func (p *program) initCommand() *cli.Command {
 	return &cli.Command{
 		Name:     "init",
 		Category: "make",
-		Usage:    "everything a new cluster needs: a CA, identities, files in their places, proven by TLS",
+		Usage:    "everything a new cluster needs: a CA, identities, files, proven by TLS",
 		Description: `Makes a new directory with an authority and an identity for every server, client and peer
 (a peer is a host that is both, for migration). With --pkipath the directory is flat, for one
 server and one client; with --out it holds one tree per host, to be laid over that host's /.

@@ -28,7 +28,7 @@ func (p *program) preflightCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "preflight",
 		Category:  "judge",
-		Usage:     "before TLS is switched on: does the daemon start, and what does each client's connection come to",
+		Usage:     "before TLS is switched on: will the daemon start, and each client connect",
 		ArgsUsage: "[URI...]",
 		Description: `Predicts what real libvirt does, without connecting to anything: judges the daemon's
 configuration and files as its start does, then each client's URI, libvirt.conf and files,

@@ -40,7 +40,8 @@ EXAMPLES
    virt-pki revoke kvm3.example.com --all --reason cessationOfOperation --dry-run
 
 EXIT STATUS
-   0 revoked   1 it was revoked before, and stays as it was   2 wrong usage, or the name means several
+   0 revoked   1 it was revoked before, and stays as it was
+   2 wrong usage, or the name means several
    3 could not complete`,
 		Flags: append(authorityFlags(),
 			&cli.StringFlag{Name: "reason", Usage: "`REASON`: why (keyCompromise, superseded, ...)", DefaultText: "unspecified"},
