@@ -27,6 +27,8 @@ func (p *program) verifyCommand() *cli.Command {
 		Description: `Connects as this user's libvirt would: own files, name, TCP, TLS, the confirmation byte,
 authentication, the RPC open with the name libvirt would send; and says good-bye, so that the
 daemon logs nothing. Nothing waits longer than --timeout for a stage.
+Passwords for SASL and SSH come from libvirt's auth.conf; with one URI they, passphrases and
+host keys are asked for on a terminal.
 With several URIs the results come as they are ready, with --json one object per line.
 
 EXAMPLES
@@ -96,6 +98,9 @@ func (p *program) verify(c *cli.Context) error {
 	if c.Int("jobs") < 1 {
 		return usage("--jobs %d: at least 1", c.Int("jobs"))
 	}
+	if len(uris) == 1 {
+		o.Ask = p.asker(c.Context) // among many nobody would know which one asks
+	}
 	t := tally{outcomes: map[finding.Outcome]int{}}
 	show, clear := p.progress(c.Bool("quiet") || len(uris) == 1)
 	p.dialAll(c.Context, uris, c.Int("jobs"), o, func(v verifyView) error {
@@ -151,7 +156,7 @@ func (p *program) probeOptions(c *cli.Context) (probe.Options, error) {
 	if limit <= 0 {
 		return probe.Options{}, usage("--timeout %s: it must be more than 0", limit)
 	}
-	o := probe.Options{URI: uo, Libvirt: v, At: at, Clock: p.now, Env: os.Environ(),
+	o := probe.Options{URI: uo, Libvirt: v, At: at, Clock: p.now, Env: os.Environ(), Cache: new(probe.Cache),
 		Terminal: isTerminal(p.stdin) && isTerminal(p.stderr),
 		Limits:   probe.Limits{Resolve: limit, Connect: limit, TLS: limit, RPC: limit}}
 	if c.IsSet("timeout") {

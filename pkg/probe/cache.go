@@ -1,6 +1,7 @@
 package probe
 
 import (
+	"crypto/sha256"
 	"sync"
 
 	"github.com/virt-pki/virt-pki/pkg/uri"
@@ -9,14 +10,42 @@ import (
 
 // A Cache remembers over many calls of [Dial], which must have the same Options, what does not change between them: the
 // content of files, libvirt.conf, the client's own credentials judged and parsed, what a tls_priority means, and which
-// signatures were found good. It does not grow with the number of URIs, but with that of the files they name. The zero
-// value is ready; it may be used by several goroutines.
+// signatures were found good, and what the daemons say of themselves. It does not grow with the number of URIs, and when these name more than a few hundred files it
+// begins anew. The zero value is ready; it may be used by several goroutines.
 type Cache struct {
 	memory      verify.Memory
-	files       sync.Map // path -> *cached[fileContent]
-	credentials sync.Map // verify-independent key -> *cached[verify.Loaded]
-	priorities  sync.Map // string -> *cached[session]
+	files       store[string, fileContent]
+	credentials store[credentialsKey, verify.Loaded]
+	priorities  store[string, session]
 	settings    cached[settingsRead]
+
+	mu      sync.Mutex
+	daemons map[daemonKey]daemon
+}
+
+// daemonKey tells daemons apart: by address and certificate.
+type daemonKey struct {
+	address     string
+	certificate [sha256.Size]byte
+}
+
+// daemon is what a daemon says of itself.
+type daemon struct{ hostname, version string }
+
+func (c *Cache) daemon(key daemonKey) (daemon, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	d, ok := c.daemons[key]
+	return d, ok
+}
+
+func (c *Cache) setDaemon(key daemonKey, d daemon) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.daemons == nil || len(c.daemons) >= maxStored {
+		c.daemons = map[daemonKey]daemon{}
+	}
+	c.daemons[key] = d
 }
 
 type fileContent struct {
@@ -40,18 +69,34 @@ func (c *cached[T]) get(make func() T) T {
 	return c.value
 }
 
-func remember[T any](m *sync.Map, key any, make func() T) T {
-	v, ok := m.Load(key)
-	if !ok {
-		v, _ = m.LoadOrStore(key, new(cached[T]))
+// maxStored bounds a store.
+const maxStored = 512
+
+// A store keeps values by key.
+type store[K comparable, V any] struct {
+	mu     sync.Mutex
+	values map[K]*cached[V]
+}
+
+// get gives the value of a key, and makes it when it is not there; others who want the same one wait.
+func (s *store[K, V]) get(key K, make func() V) V {
+	s.mu.Lock()
+	c := s.values[key]
+	if c == nil {
+		if s.values == nil || len(s.values) >= maxStored {
+			s.values = map[K]*cached[V]{}
+		}
+		c = new(cached[V])
+		s.values[key] = c
 	}
-	return v.(*cached[T]).get(make)
+	s.mu.Unlock()
+	return c.get(make)
 }
 
 // readFile wraps a function that reads files.
 func (c *Cache) readFile(read func(string) ([]byte, error)) func(string) ([]byte, error) {
 	return func(path string) ([]byte, error) {
-		r := remember(&c.files, path, func() fileContent {
+		r := c.files.get(path, func() fileContent {
 			b, err := read(path)
 			return fileContent{b, err}
 		})
@@ -60,7 +105,7 @@ func (c *Cache) readFile(read func(string) ([]byte, error)) func(string) ([]byte
 }
 
 func (c *Cache) priority(text string, a *attempt) session {
-	return remember(&c.priorities, text, func() session { return a.session(text) })
+	return c.priorities.get(text, func() session { return a.session(text) })
 }
 
 // credentialsKey tells credentials apart.

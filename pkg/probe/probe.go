@@ -2,6 +2,7 @@ package probe
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -147,7 +148,7 @@ func (a *attempt) credentials() (verify.Loaded, bool) {
 		b, err := a.o.ReadFile(path)
 		return verify.File{Path: path, Data: b, Err: err}
 	}
-	loaded := remember(&a.o.Cache.credentials, credentialsKey{chosen, a.Target.NoSanity()}, func() verify.Loaded {
+	loaded := a.o.Cache.credentials.get(credentialsKey{chosen, a.Target.NoSanity()}, func() verify.Loaded {
 		return verify.Files{
 			Role: certs.Client,
 			CA:   read(chosen.CA), CRL: read(chosen.CRL), Cert: read(chosen.Cert), Key: read(chosen.Key),
@@ -264,8 +265,7 @@ func (a *attempt) rpc(ctx context.Context, conn net.Conn) {
 	end := a.stage(StageInfo)
 	err := a.inform(ctx, c)
 	end(err)
-	var remote *RemoteError
-	if err != nil && !errors.As(err, &remote) {
+	if err != nil {
 		return // the connection is of no use any more
 	}
 	end = a.stage(StageClose)
@@ -275,6 +275,7 @@ func (a *attempt) rpc(ctx context.Context, conn net.Conn) {
 func (a *attempt) open(ctx context.Context, c *Client) bool {
 	end := a.stage(StageOpen)
 	var remote *RemoteError
+	// One after the other: a daemon that gets two calls in one TLS record may not notice the second.
 	if _, err := c.SupportsFeature(ctx, featureKeepalive); err != nil && !errors.As(err, &remote) {
 		end(err)
 		a.broken(c, err, "CONNECT_SUPPORTS_FEATURE")
@@ -303,22 +304,33 @@ func (a *attempt) open(ctx context.Context, c *Client) bool {
 // codeNoConnect is VIR_ERR_NO_CONNECT.
 const codeNoConnect = 5
 
-// inform asks the open connection who is there. What the driver does not know is no failure.
+// inform asks the open connection who is there; within one run, each daemon once. What the driver does not know is no
+// failure.
 func (a *attempt) inform(ctx context.Context, c *Client) (err error) {
 	ask := func(into *string, question func(context.Context) (string, error)) bool {
 		var remote *RemoteError
-		if *into, err = question(ctx); err != nil && !errors.As(err, &remote) {
-			return false
+		if *into, err = question(ctx); errors.As(err, &remote) {
+			err = nil
 		}
-		return true
+		return err == nil
 	}
 	if !a.Target.HasURI() && !ask(&a.Server.URI, c.URI) {
 		return err
 	}
-	if !ask(&a.Server.Hostname, c.Hostname) {
-		return err
+	key := daemonKey{address: a.Server.Address}
+	if a.Transcript != nil && len(a.Transcript.PeerChain) > 0 {
+		key.certificate = sha256.Sum256(a.Transcript.PeerChain[0].Raw)
 	}
-	ask(&a.Server.Libvirt, c.LibVersion)
+	// A command may lead to another daemon each time.
+	t := a.Target.Transport()
+	same := t == uri.TLS || t == uri.TCP || t == uri.Unix
+	if d, ok := a.o.Cache.daemon(key); ok && same {
+		a.Server.Hostname, a.Server.Libvirt = d.hostname, d.version
+		return nil
+	}
+	if ask(&a.Server.Hostname, c.Hostname) && ask(&a.Server.Libvirt, c.LibVersion) && same {
+		a.o.Cache.setDaemon(key, daemon{a.Server.Hostname, a.Server.Libvirt})
+	}
 	return err
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -241,9 +242,8 @@ func TestHostilePeersEndWithinTheLimit(t *testing.T) {
 	// after answers with the replies, one for each call, and then does what is to be done.
 	after := func(then func(net.Conn), replies ...[]byte) func(net.Conn) {
 		return func(c net.Conn) {
-			b := make([]byte, 4096)
 			for _, r := range replies {
-				if _, err := c.Read(b); err != nil {
+				if readMessage(c) != nil {
 					return
 				}
 				if _, err := c.Write(r); err != nil {
@@ -251,7 +251,7 @@ func TestHostilePeersEndWithinTheLimit(t *testing.T) {
 				}
 			}
 			if then != nil {
-				_, _ = c.Read(b)
+				_ = readMessage(c)
 				then(c)
 			}
 		}
@@ -325,6 +325,16 @@ func TestHostilePeersEndWithinTheLimit(t *testing.T) {
 			}
 		})
 	}
+}
+
+// readMessage reads one message of the client.
+func readMessage(c net.Conn) error {
+	var length [4]byte
+	if _, err := io.ReadFull(c, length[:]); err != nil {
+		return err
+	}
+	_, err := io.CopyN(io.Discard, c, int64(binary.BigEndian.Uint32(length[:]))-4)
+	return err
 }
 
 func TestTheContextEndsEverything(t *testing.T) {

@@ -1,0 +1,159 @@
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/peer"
+	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
+	"github.com/virt-pki/virt-pki/pkg/uri"
+)
+
+// each runs f total times, jobs at a time.
+func each(jobs, total int, f func() error) error {
+	next := make(chan struct{}, total)
+	for range total {
+		next <- struct{}{}
+	}
+	close(next)
+	var group sync.WaitGroup
+	errs := make([]error, jobs)
+	for i := range jobs {
+		group.Go(func() {
+			for range next {
+				if errs[i] == nil {
+					errs[i] = f()
+				}
+			}
+		})
+	}
+	group.Wait()
+	return errors.Join(errs...)
+}
+
+// BenchmarkManyURIs verifies TLS URIs of one daemon, several at a time, and compares the rate with that of a bare client
+// of crypto/tls (handshake and confirmation byte, no more) in the same run, and with virsh. The two take turns, so that
+// what else the machine does hits both.
+func BenchmarkManyURIs(b *testing.B) {
+	peer.Need(b, "libvirtd", "virsh")
+	for _, kind := range []string{testpki.RSA2048, testpki.ECDSAP256} {
+		for _, jobs := range []int{1, 8, 64} {
+			b.Run(fmt.Sprintf("%s/jobs=%d", kind, jobs), func(b *testing.B) {
+				ca := testpki.NewCA(b, testpki.Key(kind))
+				dir := peer.Dir(b)
+				testpki.WriteFlat(b, dir, ca, ca.Server("localhost", testpki.Key(kind)), ca.Client("admin", testpki.Key(kind)))
+				d := peer.Start(b, peer.Options{Dir: dir}).MustBeReady(b)
+				text := d.URIFor("localhost", "pkipath="+dir)
+				bare := bareClient(b, dir, d.Port)
+				o := Options{URI: uri.Options{Settings: uri.Fixed{}}, At: time.Now(), Clock: time.Now, Cache: new(Cache)}
+				ours := func() error {
+					r, err := Dial(context.Background(), text, o)
+					if err == nil && r.Outcome != finding.Connected {
+						err = errors.New(summary(r))
+					}
+					return err
+				}
+				const round = 200
+				var a, c time.Duration
+				n := 0
+				for b.Loop() {
+					for i, f := range []func() error{bare, ours, ours, bare} {
+						begin := time.Now()
+						if err := each(jobs, round/2, f); err != nil {
+							b.Fatal(err)
+						}
+						if took := time.Since(begin); i == 0 || i == 3 {
+							a += took
+						} else {
+							c += took
+						}
+					}
+					n += round
+				}
+				begin := time.Now()
+				if err := each(1, 20, func() error {
+					if r := peer.Virsh(b, text); r.Exit != 0 {
+						return errors.New(r.String())
+					}
+					return nil
+				}); err != nil {
+					b.Fatal(err)
+				}
+				virsh := time.Since(begin) / 20
+				b.ReportMetric(float64(n)/c.Seconds(), "verify/s")
+				b.ReportMetric(float64(n)/a.Seconds(), "bare/s")
+				b.ReportMetric(a.Seconds()/c.Seconds(), "of-bare")
+				b.ReportMetric(virsh.Seconds()/(c.Seconds()/float64(n)), "times-virsh")
+				b.ReportMetric(0, "ns/op")
+			})
+		}
+	}
+}
+
+// bareClient does a handshake, reads the confirmation byte and closes.
+func bareClient(b *testing.B, dir string, port int) func() error {
+	b.Helper()
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, "clientcert.pem"), filepath.Join(dir, "clientkey.pem"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	roots := x509.NewCertPool()
+	text, err := os.ReadFile(filepath.Join(dir, "cacert.pem"))
+	if err != nil || !roots.AppendCertsFromPEM(text) {
+		b.Fatal(err)
+	}
+	cfg := &tls.Config{RootCAs: roots, Certificates: []tls.Certificate{pair}, ServerName: "localhost"}
+	address := fmt.Sprintf("127.0.0.1:%d", port)
+	return func() error {
+		conn, err := tls.Dial("tcp", address, cfg)
+		if err != nil {
+			return err
+		}
+		defer conn.Close()
+		var one [1]byte
+		if _, err := conn.Read(one[:]); err != nil || one[0] != 1 {
+			return fmt.Errorf("no confirmation: %v", err)
+		}
+		return nil
+	}
+}
+
+// TestMemoryDoesNotGrowWithTheNumberOfURIs verifies many URIs with one Cache.
+func TestMemoryDoesNotGrowWithTheNumberOfURIs(t *testing.T) {
+	peer.Need(t, "libvirtd")
+	ca := testpki.NewCA(t)
+	dir := flat(t, ca, ca.Server("localhost"), ca.Client("admin"))
+	text := peer.Start(t, peer.Options{Dir: dir}).MustBeReady(t).URIFor("localhost", "pkipath="+dir)
+	o := Options{URI: uri.Options{Settings: uri.Fixed{}}, At: time.Now(), Cache: new(Cache)}
+	heap := func() uint64 {
+		if err := each(4, 150, func() error {
+			r, err := Dial(context.Background(), text, o)
+			if err == nil && r.Outcome != finding.Connected {
+				err = errors.New(summary(r))
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		runtime.GC()
+		runtime.GC()
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	first := heap()
+	heap()
+	if last := heap(); last > first+512<<10 {
+		t.Errorf("the heap grew from %d to %d bytes with 300 more URIs", first, last)
+	}
+}
