@@ -20,7 +20,7 @@ func (p *program) commands() []*cli.Command {
 	return []*cli.Command{
 		p.initCommand(), p.issueCommand(), p.checkCommand(), p.preflightCommand(), p.verifyCommand(),
 		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.priorityCommand(), p.confCommand(), p.explainCommand(), p.rulesCommand(),
-		p.listCommand(), p.expiryCommand(), p.revokeCommand(), p.crlCommand(),
+		p.renewCommand(), p.revokeCommand(), p.crlCommand(), p.listCommand(), p.expiryCommand(), p.inventoryCommand(),
 		p.completionCommand(), p.manCommand(),
 	}
 }

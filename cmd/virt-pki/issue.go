@@ -26,6 +26,7 @@ EXIT STATUS
    0 issued   2 wrong usage   3 could not complete; then nothing was published`,
 			Flags: append(append([]cli.Flag{
 				&cli.StringFlag{Name: "authority", Usage: "`DIR`: the authority's directory"},
+				databaseFlag(),
 				&cli.StringFlag{Name: "pkipath", Usage: "`DIR`: write into this flat directory"},
 				&cli.StringFlag{Name: "out", Usage: "`DIR`: write a tree NAME into this directory"},
 				&cli.StringFlag{Name: "subject", Usage: "`DN`: the whole subject, instead of --base and CN=NAME"},
@@ -83,7 +84,7 @@ func (p *program) issue(c *cli.Context, role certs.Role) error {
 	if dir == "" {
 		dir = filepath.Join(spec.Dir, cluster.AuthorityName)
 	}
-	authority, err := ca.Open(c.Context, dir)
+	authority, err := p.openAuthorityIn(c, dir)
 	if err != nil {
 		return err
 	}

@@ -57,8 +57,12 @@ EXIT STATUS
 func authorityFlags() []cli.Flag {
 	return []cli.Flag{
 		&cli.StringFlag{Name: "authority", Usage: "`DIR`: the authority", DefaultText: "./authority, or authority in --out or --pkipath"},
-		&cli.StringFlag{Name: "db", Usage: "`URL`: its inventory in PostgreSQL (postgres://USER@HOST/DATABASE), or another file", DefaultText: "$" + databaseVariable + ", or inventory.db in the authority"},
+		databaseFlag(),
 	}
+}
+
+func databaseFlag() cli.Flag {
+	return &cli.StringFlag{Name: "db", Usage: "`URL`: the inventory in PostgreSQL (postgres://USER@HOST/DATABASE), or another file", DefaultText: "$" + databaseVariable + ", or inventory.db in the authority"}
 }
 
 func dryRunFlag() cli.Flag {
@@ -90,6 +94,11 @@ func (p *program) openAuthority(c *cli.Context) (*ca.Authority, error) {
 				hint("name its directory: --authority DIR").hint("make one: virt-pki init")
 		}
 	}
+	return p.openAuthorityIn(c, dir)
+}
+
+// openAuthorityIn opens the authority of a directory, with the inventory that --db names.
+func (p *program) openAuthorityIn(c *cli.Context, dir string) (*ca.Authority, error) {
 	if source := p.database(c); source != "" {
 		return ca.OpenShared(c.Context, dir, source)
 	}

@@ -66,6 +66,15 @@ func (a *Authority) KeyOf(cert *certs.Certificate) (inventory.Key, error) {
 // Register records a certificate that the CA signed before there was an inventory, or with another program, so that it can
 // be listed, watched and revoked.
 func (a *Authority) Register(ctx context.Context, cert *certs.Certificate, now time.Time) (inventory.Entry, error) {
+	e, err := a.Describe(cert, now)
+	if err != nil {
+		return e, err
+	}
+	return e, a.inventory.Record(ctx, e)
+}
+
+// Describe gives what Register would record.
+func (a *Authority) Describe(cert *certs.Certificate, now time.Time) (inventory.Entry, error) {
 	key, err := a.KeyOf(cert)
 	if err != nil {
 		return inventory.Entry{}, err
@@ -95,7 +104,7 @@ func (a *Authority) Register(ctx context.Context, cert *certs.Certificate, now t
 	if e.Role == 0 {
 		e.Role = certs.Client
 	}
-	return e, a.inventory.Record(ctx, e)
+	return e, nil
 }
 
 // roleOf gives what a certificate is for by its purposes; without any it may be both.

@@ -124,6 +124,9 @@ func program(what string, args []string) int {
 }
 
 func run(what string, args []string, step func(string)) error {
+	if what == "renew" {
+		return runRenew(args[0], step)
+	}
 	ctx := context.Background()
 	s := Spec{Dir: args[0], Now: time.Now(), Members: []Member{{Name: "kvm1", Role: certs.Peer}, {Name: "admin", Role: certs.Client}}}
 	s.Kinds = []layout.Kind{layout.Libvirt, layout.QEMU}

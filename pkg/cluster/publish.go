@@ -213,8 +213,8 @@ func look(d *durable.Dir, s Spot, issuer *certs.Certificate, list *crl.List) (Po
 			file.Mode = item.Mode
 		}
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && there == nil && os.Geteuid() == 0 {
-		file.Owner = &durable.Owner{UID: int(st.Uid), GID: int(st.Gid)} // as the CA file beside it
+	if there == nil {
+		file.Owner = ownerOf(info) // as the CA file beside it
 	}
 	return p, file, nil
 }
@@ -253,4 +253,13 @@ func readBelow(d *durable.Dir, name string) ([]byte, fs.FileInfo, error) {
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, most))
 	return text, info, err
+}
+
+// ownerOf gives who owns a file, so that root can make another that is owned alike; nil for others, who cannot.
+func ownerOf(info fs.FileInfo) *durable.Owner {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok || os.Geteuid() != 0 {
+		return nil
+	}
+	return &durable.Owner{UID: int(st.Uid), GID: int(st.Gid)}
 }

@@ -1,0 +1,481 @@
+package cluster
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/durable"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/layout"
+)
+
+// A Renewal says which certificates are to be replaced by new ones, and how.
+type Renewal struct {
+	// Spots are where the files are looked for. A certificate is replaced wherever it is in them.
+	Spots []Spot
+	// Select chooses among the certificates that are in force.
+	Select func(inventory.Entry) bool
+	// SameKey keeps the private keys; without it new ones are made, of the kind of the old ones or of Key. A certificate whose
+	// key is not beside it (it was requested) keeps its key in any case.
+	SameKey bool
+	Key     certs.KeyAlgorithm
+	// NotAfter is the new end. Zero: by the authority's policy.
+	NotAfter time.Time
+	Now      time.Time
+	// DryRun makes everything but what writes or signs with the CA's key.
+	DryRun bool
+	// Step, when set, is called before each step on disk. Tests stop there.
+	Step func(step string)
+}
+
+// A Renewed is a certificate that was, or would be, replaced.
+type Renewed struct {
+	Old inventory.Entry
+	// New is what took its place; with DryRun its serial number is that of nothing.
+	New inventory.Entry
+	// KeyKept says that the private key is the old one.
+	KeyKept bool
+	// Files were replaced, Backups are what was in them.
+	Files, Backups []string
+}
+
+// A RenewResult says what Renew did.
+type RenewResult struct {
+	Renewed []Renewed
+	// Elsewhere are selected certificates whose files are in none of the spots: nothing was done about them.
+	Elsewhere []inventory.Entry
+	// Settled are certificates that lie in the spots, but an interrupted run had not noted that: now it is.
+	Settled []inventory.Entry
+}
+
+// A KeyStateError says why the private key beside a certificate cannot be kept or replaced.
+type KeyStateError struct {
+	Path, Problem string
+	hint          string
+}
+
+// Error names the file.
+func (e *KeyStateError) Error() string { return fmt.Sprintf("%q: %s", e.Path, e.Problem) }
+
+// Hints names the remedy.
+func (e *KeyStateError) Hints() []string { return []string{e.hint} }
+
+// holding is a certificate in a spot, with its key's file.
+type holding struct {
+	Spot
+	role     certs.Role
+	cert     *certs.Certificate
+	text     []byte // the certificate's file
+	certInfo fs.FileInfo
+	key      []byte // the key's file, nil where there is none
+	keyInfo  fs.FileInfo
+}
+
+// path gives the file of a part as it is called on this machine.
+func (h holding) path(p layout.Part) string {
+	paths := h.Paths(h.role)
+	if p == layout.Key {
+		return h.Shown(paths.Key)
+	}
+	return h.Shown(paths.Cert)
+}
+
+// Renew replaces certificates by new ones with the same subject, names and purposes. All are prepared, and so judged by the
+// rules of every libvirt of the authority's policy, before one is signed; the new ones are recorded before files change; what
+// is replaced is kept beside as FILE.old-TIME; key and certificate get their names one right after the other; and the old
+// certificates are then superseded: known, and to be revoked if need be. One renewal at a time works on an authority.
+//
+// A run that was interrupted is repeated: what it had put in place is recognised, and the rest is done.
+func Renew(ctx context.Context, a *ca.Authority, r Renewal) (RenewResult, error) {
+	lock, err := durable.LockDir(ctx, a.Dir())
+	if err != nil {
+		return RenewResult{}, fmt.Errorf("renewing: %w", err)
+	}
+	defer lock.Release()
+	w := &renewer{Renewal: r, authority: a, roots: map[string]*durable.Dir{}}
+	defer w.close()
+	if err := w.look(ctx); err != nil {
+		return RenewResult{}, err
+	}
+	if err := w.settle(ctx); err != nil {
+		return RenewResult{}, err
+	}
+	if err := w.prepare(ctx); err != nil {
+		return RenewResult{}, err
+	}
+	if r.DryRun {
+		return w.result, nil
+	}
+	return w.result, w.replace(ctx)
+}
+
+// renewer is one run of Renew.
+type renewer struct {
+	Renewal
+	authority *ca.Authority
+	roots     map[string]*durable.Dir
+	locks     []*durable.Held
+	held      map[inventory.Key][]holding
+	entries   []inventory.Entry
+	unknown   []inventory.Entry // held, of this authority, and not in the inventory
+	prepared  []*ca.Prepared    // as result.Renewed
+	result    RenewResult
+}
+
+func (w *renewer) close() {
+	for _, d := range w.roots {
+		d.Close()
+	}
+	for _, l := range w.locks {
+		_ = l.Release() // the end of the process does it otherwise
+	}
+}
+
+func (w *renewer) step(format string, a ...any) {
+	if w.Step != nil {
+		w.Step(fmt.Sprintf(format, a...))
+	}
+}
+
+// root opens the root of a spot, once, and keeps others from writing below it.
+func (w *renewer) root(ctx context.Context, s Spot) (*durable.Dir, error) {
+	if d := w.roots[s.Root]; d != nil {
+		return d, nil
+	}
+	d, err := durable.Open(s.Root)
+	if err != nil {
+		return nil, err
+	}
+	lock, err := durable.LockDir(ctx, s.Root)
+	if err != nil {
+		d.Close()
+		return nil, fmt.Errorf("renewing in %q: %w", s.Root, err)
+	}
+	w.locks = append(w.locks, lock)
+	d.Hook = func(s durable.Step) error { w.step("%s %s", s.Op, s.Path); return nil }
+	w.roots[s.Root] = d
+	return d, nil
+}
+
+// look finds what lies in the spots and what the inventory knows.
+func (w *renewer) look(ctx context.Context) error {
+	w.held = map[inventory.Key][]holding{}
+	var err error
+	if w.entries, err = w.authority.Inventory().List(ctx, inventory.Filter{}); err != nil {
+		return err
+	}
+	known := map[inventory.Key]bool{}
+	for _, e := range w.entries {
+		known[e.Key] = true
+	}
+	for _, s := range w.Spots {
+		d, err := w.root(ctx, s)
+		if err != nil {
+			return err
+		}
+		for _, role := range []certs.Role{certs.Server, certs.Client} {
+			h := holding{Spot: s, role: role}
+			paths := s.Paths(role)
+			if h.text, h.certInfo, err = readBelow(d, paths.Cert); errors.Is(err, fs.ErrNotExist) {
+				continue
+			}
+			if err == nil {
+				h.cert, err = certs.ImportPEM(h.text)
+			}
+			if err != nil {
+				return fmt.Errorf("reading %q: %w", h.path(layout.Cert), err)
+			}
+			key, err := w.authority.KeyOf(h.cert)
+			var stranger *ca.StrangerError
+			if errors.As(err, &stranger) {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+			if h.key, h.keyInfo, err = readBelow(d, paths.Key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return fmt.Errorf("reading %q: %w", h.path(layout.Key), err)
+			}
+			if !w.DryRun {
+				for _, name := range []string{paths.Key, paths.Cert} {
+					if _, err := d.RemoveLeftovers(path.Dir(below(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+						return err
+					}
+				}
+			}
+			if !known[key] {
+				e, err := w.authority.Describe(h.cert, w.Now)
+				if err != nil {
+					return err
+				}
+				e.Layout = string(s.Kind)
+				known[key], w.unknown = true, append(w.unknown, e)
+				w.entries = append(w.entries, e)
+			}
+			w.held[key] = append(w.held[key], h)
+		}
+	}
+	return nil
+}
+
+// settle notes what an interrupted run did not come to note: a certificate that lies in its place is published, and the one
+// whose place it took is superseded.
+func (w *renewer) settle(ctx context.Context) error {
+	for i := range w.entries {
+		e := &w.entries[i]
+		if e.State != inventory.Issued || len(w.held[e.Key]) == 0 {
+			continue
+		}
+		var replaced []inventory.Key
+		for j := range w.entries {
+			o := &w.entries[j]
+			if o.State == inventory.Published && len(w.held[o.Key]) == 0 && samePlace(*o, *e) && !o.Created.After(e.Created) {
+				replaced = append(replaced, o.Key)
+				o.State = inventory.Superseded
+			}
+		}
+		e.State = inventory.Published
+		w.result.Settled = append(w.result.Settled, *e)
+		if w.DryRun {
+			continue
+		}
+		if err := errors.Join(w.authority.Inventory().MarkPublished(ctx, e.Key), w.authority.Inventory().MarkSuperseded(ctx, replaced...)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// samePlace reports whether two entries are for the same host, role and layout.
+func samePlace(a, b inventory.Entry) bool {
+	return a.Host == b.Host && a.Role == b.Role && a.Layout == b.Layout && a.Subject == b.Subject
+}
+
+// prepare decides about every selected certificate, and has the new ones judged.
+func (w *renewer) prepare(ctx context.Context) error {
+	var orders []ca.Order
+	var faults []error
+	for _, e := range w.entries {
+		if !inForce(e) || e.State == inventory.Foreign && len(w.held[e.Key]) == 0 || !w.Select(e) {
+			continue
+		}
+		held := w.held[e.Key]
+		if len(held) == 0 {
+			if e.State == inventory.Published {
+				w.result.Elsewhere = append(w.result.Elsewhere, e)
+			}
+			continue
+		}
+		order, kept, err := w.order(e, held)
+		if err != nil {
+			faults = append(faults, err)
+			continue
+		}
+		n := Renewed{Old: e, KeyKept: kept}
+		for _, h := range held {
+			n.Files = append(n.Files, h.path(layout.Cert))
+			if !kept {
+				n.Files = append(n.Files, h.path(layout.Key))
+			}
+		}
+		orders, w.result.Renewed = append(orders, order), append(w.result.Renewed, n)
+	}
+	if err := errors.Join(faults...); err != nil {
+		return err
+	}
+	var err error
+	if w.prepared, err = w.authority.PrepareAll(w.Now, orders); err != nil {
+		return err
+	}
+	for i, p := range w.prepared {
+		n := &w.result.Renewed[i].New
+		*n = w.result.Renewed[i].Old
+		n.Key = inventory.NewKey(p.Serial(), nil)
+		n.NotBefore, n.NotAfter, n.State, n.PEM, n.Created = p.Order().NotBefore, p.Order().NotAfter, "", nil, w.Now
+	}
+	return nil
+}
+
+// order makes the order for what takes a certificate's place.
+func (w *renewer) order(e inventory.Entry, held []holding) (o ca.Order, kept bool, err error) {
+	cert := held[0].cert
+	o = ca.Order{Request: certs.Request{Role: e.Role, Subject: cert.Subject, Names: e.Names, Addresses: e.Addresses, NotAfter: w.NotAfter},
+		Host: e.Host, Layout: e.Layout, Key: w.Key}
+	if e.State == inventory.Foreign { // another program's row
+		d, err := w.authority.Describe(cert, w.Now)
+		if err != nil {
+			return o, false, err
+		}
+		o.Role, o.Names, o.Addresses, o.Host, o.Layout = d.Role, d.Names, d.Addresses, d.Host, string(held[0].Kind)
+	}
+	if kept = w.SameKey || slices.ContainsFunc(held, func(h holding) bool { return h.key == nil }); kept {
+		o.Public = cert.PublicKey
+	} else if o.Key == "" {
+		o.Key, _ = certs.AlgorithmOf(cert.PublicKey) // of another kind: by the policy
+	}
+	for _, h := range held {
+		if h.key == nil {
+			continue
+		}
+		switch key, err := certs.ParseKey(h.key, nil); {
+		case errors.Is(err, certs.ErrPassphraseNeeded) && !kept:
+			return o, kept, &KeyStateError{h.path(layout.Key), "the key is encrypted, a new one would not be", "keep it: virt-pki renew --same-key"}
+		case errors.Is(err, certs.ErrPassphraseNeeded):
+		case err != nil && kept:
+			return o, kept, fmt.Errorf("reading the key %q: %w", h.path(layout.Key), err)
+		case err == nil && kept && !certs.SameKey(key.Public(), cert.PublicKey):
+			return o, kept, &KeyStateError{h.path(layout.Key), "the key is not that of the certificate beside it", "make a new one: virt-pki renew without --same-key"}
+		}
+	}
+	return o, kept, nil
+}
+
+// replace signs, and puts everything into its place.
+func (w *renewer) replace(ctx context.Context) error {
+	if len(w.prepared) == 0 {
+		return nil
+	}
+	inv := w.authority.Inventory()
+	for _, e := range w.unknown {
+		if !slices.ContainsFunc(w.result.Renewed, func(n Renewed) bool { return n.Old.Key == e.Key }) {
+			continue
+		}
+		if err := inv.Record(ctx, e); err != nil {
+			return err
+		}
+	}
+	w.step("issue")
+	issued, err := w.authority.IssueAll(ctx, w.prepared, nil)
+	if err != nil {
+		return err
+	}
+	for i := range issued {
+		n := &w.result.Renewed[i]
+		n.New = issued[i].Entry
+		if err := w.put(n, issued[i]); err != nil {
+			return fmt.Errorf("renewing %q: %w", n.Old.Host, err)
+		}
+		w.step("mark")
+		if err := inv.MarkPublished(ctx, n.New.Key); err != nil {
+			return err
+		}
+		if err := supersede(ctx, inv, n.Old); err != nil {
+			return err
+		}
+		n.New.State = inventory.Published
+	}
+	return nil
+}
+
+// supersede notes that a certificate was replaced. One that was never marked as published is so first; another program's row
+// has no state.
+func supersede(ctx context.Context, inv *inventory.Inventory, old inventory.Entry) error {
+	switch old.State {
+	case inventory.Foreign:
+		return nil
+	case inventory.Issued:
+		if err := inv.MarkPublished(ctx, old.Key); err != nil {
+			return err
+		}
+	}
+	return inv.MarkSuperseded(ctx, old.Key)
+}
+
+// put backs up and replaces the files of one certificate, root by root.
+func (w *renewer) put(n *Renewed, issued ca.Issued) error {
+	var key []byte
+	if !n.KeyKept {
+		var err error
+		if key, err = certs.MarshalKey(issued.Key, nil); err != nil {
+			return err
+		}
+		defer clear(key)
+	}
+	held := w.held[n.Old.Key]
+	roots := map[string][]layout.File{}
+	n.Files = nil
+	for _, h := range held {
+		paths := h.Paths(h.role)
+		d := w.roots[h.Root]
+		add := func(name string, part layout.Part, was []byte, info fs.FileInfo, now []byte) error {
+			if bytes.Equal(was, now) {
+				return nil
+			}
+			backup, err := w.backup(d, h, name, part, was, info)
+			if err != nil {
+				return err
+			}
+			n.Backups = append(n.Backups, backup)
+			n.Files = append(n.Files, h.Shown(name))
+			// Owner and mode stay: QEMU's group may have been let in.
+			roots[h.Root] = append(roots[h.Root], layout.File{Item: layout.Item{Path: name, Part: part, Role: h.role, Mode: info.Mode().Perm()}, Data: now})
+			return nil
+		}
+		if !n.KeyKept { // the key first, as everywhere
+			if err := add(paths.Key, layout.Key, h.key, h.keyInfo, key); err != nil {
+				return err
+			}
+		}
+		if err := add(paths.Cert, layout.Cert, h.text, h.certInfo, append(issued.PEM(), rest(h.text)...)); err != nil {
+			return err
+		}
+	}
+	for _, root := range sortedKeys(roots) {
+		if _, err := layout.Write(w.roots[root], roots[root], layout.WriteOptions{Replace: true, ReplaceKeys: true}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rest gives what follows the first certificate in a file: those above it, which stay.
+func rest(text []byte) []byte {
+	const end = "-----END CERTIFICATE-----"
+	i := bytes.Index(text, []byte(end))
+	if i < 0 {
+		return nil
+	}
+	after := bytes.TrimLeft(text[i+len(end):], "\r\n\t ")
+	if !bytes.Contains(after, []byte("-----BEGIN CERTIFICATE-----")) {
+		return nil
+	}
+	return after
+}
+
+// backup keeps what a file holds; a key is for its owner only, whoever may read the one in use.
+func (w *renewer) backup(d *durable.Dir, h holding, name string, part layout.Part, data []byte, info fs.FileInfo) (string, error) {
+	mode := info.Mode().Perm()
+	if part == layout.Key {
+		mode &= 0o600
+	}
+	for i := 0; ; i++ {
+		to := name + ".old-" + w.Now.UTC().Format("20060102T150405Z")
+		if i > 0 {
+			to += fmt.Sprintf(".%d", i)
+		}
+		err := d.Write(durable.File{Name: below(to), Data: data, Mode: mode, Owner: ownerOf(info)})
+		if errors.Is(err, fs.ErrExist) && i < 100 {
+			continue
+		}
+		return h.Shown(to), err
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	var keys []string
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.SortFunc(keys, func(a, b string) int { return cmp.Compare(strings.ToLower(a), strings.ToLower(b)) })
+	return keys
+}
