@@ -118,32 +118,23 @@ type Posted struct {
 func PostList(spots []Spot, issuer *certs.Certificate, list *crl.List, dryRun bool) ([]Posted, error) {
 	var posted []Posted
 	var write []func() error
-	roots := map[string]*durable.Dir{}
-	defer func() {
-		for _, d := range roots {
-			d.Close()
-		}
-	}()
 	if list == nil && !dryRun {
 		return nil, errors.New("publishing: there is no revocation list")
 	}
 	var faults []error
 	for _, s := range spots {
-		d := roots[s.Root]
-		if d == nil {
-			var err error
-			if d, err = durable.Open(s.Root); err != nil {
-				return nil, err
-			}
-			roots[s.Root] = d
-		}
-		done, file, err := look(d, s, issuer, list)
-		if err != nil {
+		// Opened twice, not kept: ten thousand hosts would be as many open directories.
+		var done Posted
+		var file *durable.File
+		if err := within(s.Root, func(d *durable.Dir) (err error) {
+			done, file, err = look(d, s, issuer, list)
+			return err
+		}); err != nil {
 			faults = append(faults, err)
 			continue
 		}
 		if file != nil {
-			write = append(write, func() error { return d.Write(*file) })
+			write = append(write, func() error { return within(s.Root, func(d *durable.Dir) error { return d.Write(*file) }) })
 		}
 		posted = append(posted, done)
 	}
@@ -159,6 +150,16 @@ func PostList(spots []Spot, issuer *certs.Certificate, list *crl.List, dryRun bo
 		}
 	}
 	return posted, nil
+}
+
+// within opens a directory for one use.
+func within(root string, use func(*durable.Dir) error) error {
+	d, err := durable.Open(root)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return use(d)
 }
 
 // look decides about one place; file is nil where nothing is to be written.
