@@ -275,11 +275,14 @@ func (a *attempt) rpc(ctx context.Context, conn net.Conn) {
 func (a *attempt) open(ctx context.Context, c *Client) bool {
 	end := a.stage(StageOpen)
 	var remote *RemoteError
-	// One after the other: a daemon that gets two calls in one TLS record may not notice the second.
-	if _, err := c.SupportsFeature(ctx, featureKeepalive); err != nil && !errors.As(err, &remote) {
-		end(err)
-		a.broken(c, err, "CONNECT_SUPPORTS_FEATURE")
-		return false
+	// One after the other: a daemon that gets two calls in one TLS record may not notice the second. As libvirt does, keep-alive
+	// is asked for first; within one run, each daemon once.
+	if _, known := a.daemon(); !known {
+		if _, err := c.SupportsFeature(ctx, featureKeepalive); err != nil && !errors.As(err, &remote) {
+			end(err)
+			a.broken(c, err, "CONNECT_SUPPORTS_FEATURE")
+			return false
+		}
 	}
 	name := a.Target.RemoteName()
 	err := c.Open(ctx, name, a.Target.ReadOnly())
@@ -317,21 +320,39 @@ func (a *attempt) inform(ctx context.Context, c *Client) (err error) {
 	if !a.Target.HasURI() && !ask(&a.Server.URI, c.URI) {
 		return err
 	}
-	key := daemonKey{address: a.Server.Address}
-	if a.Transcript != nil && len(a.Transcript.PeerChain) > 0 {
-		key.certificate = sha256.Sum256(a.Transcript.PeerChain[0].Raw)
-	}
-	// A command may lead to another daemon each time.
-	t := a.Target.Transport()
-	same := t == uri.TLS || t == uri.TCP || t == uri.Unix
-	if d, ok := a.o.Cache.daemon(key); ok && same {
+	if d, known := a.daemon(); known {
 		a.Server.Hostname, a.Server.Libvirt = d.hostname, d.version
 		return nil
 	}
-	if ask(&a.Server.Hostname, c.Hostname) && ask(&a.Server.Libvirt, c.LibVersion) && same {
-		a.o.Cache.setDaemon(key, daemon{a.Server.Hostname, a.Server.Libvirt})
+	if ask(&a.Server.Hostname, c.Hostname) && ask(&a.Server.Libvirt, c.LibVersion) {
+		if key, ok := a.daemonKey(); ok {
+			a.o.Cache.setDaemon(key, daemon{a.Server.Hostname, a.Server.Libvirt})
+		}
 	}
 	return err
+}
+
+// daemonKey tells the daemon at the other end from others; ok is false behind a command, which may lead to another one each
+// time.
+func (a *attempt) daemonKey() (key daemonKey, ok bool) {
+	switch a.Target.Transport() {
+	case uri.TLS, uri.TCP, uri.Unix:
+	default:
+		return daemonKey{}, false
+	}
+	key.address = a.Server.Address
+	if a.Transcript != nil && len(a.Transcript.PeerChain) > 0 {
+		key.certificate = sha256.Sum256(a.Transcript.PeerChain[0].Raw)
+	}
+	return key, true
+}
+
+// daemon gives what the daemon said of itself earlier in this run.
+func (a *attempt) daemon() (d daemon, known bool) {
+	if key, ok := a.daemonKey(); ok {
+		return a.o.Cache.daemon(key)
+	}
+	return daemon{}, false
 }
 
 // broken concludes with a connection that ended, hung or spoke nonsense while a call was answered.
