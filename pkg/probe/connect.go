@@ -139,15 +139,24 @@ func (a *attempt) unix(ctx context.Context) (net.Conn, bool) {
 	case errors.Is(err, syscall.ECONNREFUSED):
 		id = "socket-refused"
 	}
-	a.fail(finding.TransportFails, id, fmt.Sprintf("the socket %q: %s", path, text), fmt.Sprintf("Failed to connect socket to '%s': %s", path, text))
+	message, libvirt := fmt.Sprintf("the socket %q: %s", path, text), fmt.Sprintf("Failed to connect socket to '%s': %s", path, text)
+	if off, set := a.o.lookupEnv("LIBVIRT_AUTOSTART"); a.Target.Session() && (id == "socket-missing" || id == "socket-refused") && !(set && off == "0") {
+		id, libvirt = "session-daemon-not-running", ""
+		message += "; virsh would start this user's daemon, virt-pki starts nothing"
+	}
+	a.fail(finding.TransportFails, id, message, libvirt)
 	return nil, false
 }
 
-// dialUnix connects to a path; one that begins with @ is abstract, as it is for package net. An empty path, which
-// libvirt hands to connect as it is, is refused by the kernel.
+// dialUnix connects to a path. One that begins with @ is an abstract socket, whose name libvirt fills up with NUL bytes to
+// the end of sun_path: a program that listens under the bare name is not found. An empty path, which libvirt hands to
+// connect as it is, is refused by the kernel.
 func (a *attempt) dialUnix(ctx context.Context, path string) (net.Conn, error) {
 	if path == "" {
 		return nil, syscall.ECONNREFUSED
+	}
+	if path[0] == '@' {
+		path += strings.Repeat("\x00", maxSocketPath+1-len(path))
 	}
 	return a.o.Dialer.DialContext(ctx, "unix", path)
 }

@@ -79,11 +79,18 @@ var rules = []finding.Rule{
 	},
 	{
 		ID: "socket-missing", Title: "The daemon's socket is there", Severity: finding.Error, Effect: finding.NoEffect,
-		Text: "No daemon made this socket. System daemons have theirs in /run/libvirt, a user's daemon in $XDG_RUNTIME_DIR/libvirt; it is started " +
-			"by virsh on demand, but not by virt-pki.",
+		Text:            "No daemon made this socket. System daemons have theirs in /run/libvirt, a user's daemon in $XDG_RUNTIME_DIR/libvirt.",
 		LibvirtMessages: []string{"Failed to connect socket to '{path}': No such file or directory"},
 		Remedy:          "systemctl start virtqemud.socket (modular) or libvirtd.socket, or name the socket with socket=", Good: "qemu:///system with a running daemon",
 		Bad: "qemu:///system without one", Source: sourceUNIX,
+	},
+	{
+		ID: "session-daemon-not-running", Title: "The user's own daemon runs", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "A URI with /session, and test+unix for others than root, means a daemon of this user, which virsh starts when it is not there " +
+			"(unless LIBVIRT_AUTOSTART=0; the program is that of VIRTD_PATH, LIBVIRTD_PATH or the build). It ends by itself after two minutes without clients. virt-pki starts nothing.",
+		LibvirtMessages: []string{"Failed to connect socket to '{path}': No such file or directory"},
+		Remedy:          "start it with virsh -c qemu:///session version, and verify again", Good: "qemu:///session while virt-manager runs", Bad: "qemu:///session after a login",
+		Source: "libvirt virNetSocketNewConnectUNIX, remoteConnectOpen",
 	},
 	{
 		ID: "socket-permission", Title: "The socket may be used", Severity: finding.Error, Effect: finding.NoEffect,
@@ -94,7 +101,8 @@ var rules = []finding.Rule{
 	},
 	{
 		ID: "socket-refused", Title: "A daemon listens on the socket", Severity: finding.Error, Effect: finding.NoEffect,
-		Text:            "The socket's file is there and nobody listens: the daemon is gone. With socket=@NAME there is no file, and no abstract socket of that name.",
+		Text: "The socket's file is there and nobody listens: the daemon is gone. With socket=@NAME there is no file, and no abstract socket " +
+			"of that name, which libvirt fills up with NUL bytes to 108: a program that listens under the bare name is not found.",
 		LibvirtMessages: []string{"Failed to connect socket to '{path}': Connection refused"},
 		Remedy:          "restart the daemon; it replaces the file", Good: "a running daemon", Bad: "the socket of a killed daemon", Source: sourceUNIX,
 	},
