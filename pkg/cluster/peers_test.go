@@ -290,6 +290,7 @@ func TestCAsOfAllKinds(t *testing.T) {
 				found = founded(*tt.own)
 			} else {
 				ad := tt.adopt(t)
+				s.Now = time.Now() // those programs' CAs begin the moment they are made
 				double, err = ad.Rehearse()
 				found = func(ctx context.Context, dir string) (*ca.Authority, error) { return ca.Adopt(ctx, dir, ad) }
 			}
