@@ -99,8 +99,10 @@ func TestFailuresBeforeAnythingIsSaid(t *testing.T) {
 		{"no route", "test+tcp://h:1/", nil, refuse(syscall.EHOSTUNREACH), "network host-unreachable unable to connect to server at 'h:1': No route to host"},
 		{"a network that drops", "test+tcp://h:1/", nil, refuse(syscall.ETIMEDOUT), "network connection-times-out unable to connect to server at 'h:1': Connection timed out"},
 		{"not allowed", "test+tcp://h:1/", nil, refuse(syscall.EPERM), "network connection-fails unable to connect to server at 'h:1': Operation not permitted"},
-		{"no socket", "test+unix:///x", nil, refuse(syscall.ENOENT),
-			"transport-fails socket-missing Failed to connect socket to '/run/user/7/libvirt/libvirt-sock': No such file or directory"},
+		{"no socket", "qemu:///system", nil, refuse(syscall.ENOENT),
+			"transport-fails socket-missing Failed to connect socket to '/var/run/libvirt/libvirt-sock': No such file or directory"},
+		// virsh would start that daemon, and so prints nothing.
+		{"no socket of the user's own daemon", "test+unix:///x", nil, refuse(syscall.ENOENT), "transport-fails session-daemon-not-running "},
 		{"a socket of others", "qemu:///system", nil, refuse(syscall.EACCES),
 			"transport-fails socket-permission Failed to connect socket to '/var/run/libvirt/libvirt-sock': Permission denied"},
 		{"a socket of a dead daemon", "qemu:///system?socket=@x", nil, refuse(syscall.ECONNREFUSED), "transport-fails socket-refused Failed to connect socket to '@x': Connection refused"},
