@@ -150,13 +150,17 @@ func (e *readError) Hints() []string {
 	return nil
 }
 
-// readFile reads a file, or standard input for "-", up to maxInput. A directory, a device or a larger file is an error
-// at once.
+// readFile reads a file, or standard input for "-", up to maxInput. A directory or a larger file is an error.
 func (p *program) readFile(name string) ([]byte, error) {
 	if name == "-" {
 		return readLimited(p.stdin, "standard input")
 	}
 	f, err := os.Open(name)
+	return readOpened(f, name, err)
+}
+
+// readOpened reads and closes a file that was just opened; err is that of opening it.
+func readOpened(f *os.File, name string, err error) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
