@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -18,6 +19,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
+	"github.com/virt-pki/virt-pki/pkg/internal/workers"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -423,7 +425,7 @@ func BenchmarkBare(b *testing.B) {
 	parent := root.X509()
 	const batch = 500
 	for b.Loop() {
-		if err := parallel(context.Background(), batch, func(i int) error {
+		if err := workers.Do(context.Background(), batch, runtime.GOMAXPROCS(0), func(i int) error {
 			key, err := certs.GenerateKey(certs.ECDSAP256)
 			if err != nil {
 				return err

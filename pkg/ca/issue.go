@@ -10,11 +10,10 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
-	"sync"
-	"sync/atomic"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/workers"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 )
 
@@ -66,7 +65,7 @@ func (a *Authority) IssueAll(ctx context.Context, list []*Prepared, progress fun
 		}
 	}
 	issued := make([]Issued, len(list))
-	if err := parallel(ctx, len(list), func(i int) (err error) {
+	if err := workers.Do(ctx, len(list), runtime.GOMAXPROCS(0), func(i int) (err error) {
 		issued[i], err = a.sign(list[i])
 		return err
 	}, progress); err != nil {
@@ -114,40 +113,4 @@ func (a *Authority) sign(p *Prepared) (Issued, error) {
 		State: inventory.Issued, Created: p.at,
 	}
 	return out, nil
-}
-
-// parallel does n things with as many workers as there are processors, until one fails or the context ends.
-func parallel(ctx context.Context, n int, do func(i int) error, progress func(done int)) error {
-	var next, done atomic.Int64
-	var group sync.WaitGroup
-	var once sync.Once
-	var failed error
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		group.Go(func() {
-			for ctx.Err() == nil {
-				i := int(next.Add(1)) - 1
-				if i >= n {
-					return
-				}
-				if err := do(i); err != nil {
-					once.Do(func() { failed = err })
-					cancel()
-					return
-				}
-				if d := done.Add(1); progress != nil {
-					progress(int(d))
-				}
-			}
-		})
-	}
-	group.Wait()
-	if failed != nil {
-		return failed
-	}
-	if int(done.Load()) < n {
-		return ctx.Err()
-	}
-	return nil
 }

@@ -15,12 +15,14 @@ import (
 	"net"
 	"net/netip"
 	"reflect"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/workers"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
@@ -108,7 +110,7 @@ func (a *Authority) PrepareAll(now time.Time, orders []Order) ([]*Prepared, erro
 	var known verdicts
 	out, errs := make([]*Prepared, len(orders)), make([]error, len(orders))
 	// Nothing in it fails or waits as a whole.
-	_ = parallel(context.Background(), len(orders), func(i int) error {
+	_ = workers.Do(context.Background(), len(orders), runtime.GOMAXPROCS(0), func(i int) error {
 		p, err := a.prepare(now, orders[i], &known)
 		if err != nil {
 			errs[i] = &OrderError{orders[i], err}

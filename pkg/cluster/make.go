@@ -15,6 +15,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
+	"github.com/virt-pki/virt-pki/pkg/internal/workers"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -243,14 +244,14 @@ func (p *Plan) issue(ctx context.Context, o Options) (*batch, error) {
 // write puts each member's files where into says: below a name in a directory.
 func (p *Plan) write(ctx context.Context, b *batch, o Options, into func(Member) (*durable.Dir, string, error)) error {
 	members := p.members()
-	workers := o.workers()
+	several := o.workers()
 	if p.spec.flat() {
-		workers = 1 // all write the same CA certificate
+		several = 1 // all write the same CA certificate
 	}
 	bundle := p.authority.BundlePEM()
 	closed := make([][]string, len(members))
 	var one sync.Mutex
-	err := parallel(ctx, len(members), workers, func(n int) error {
+	err := workers.Do(ctx, len(members), several, func(n int) error {
 		m := p.member(members[n])
 		files, err := p.files(members[n], b.issued, bundle)
 		if err != nil {

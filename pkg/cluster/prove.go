@@ -12,6 +12,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/handshake"
+	"github.com/virt-pki/virt-pki/pkg/internal/workers"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -105,7 +106,7 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 		}
 	}
 	ends, failures := make([]end, len(list)), make([][]Failure, len(list))
-	if err := parallel(ctx, len(list), o.workers(), func(n int) error {
+	if err := workers.Do(ctx, len(list), o.workers(), func(n int) error {
 		ends[n], failures[n] = p.readEnd(fsys, list[n].want, list[n].role, versions)
 		return nil
 	}, nil); err != nil {
@@ -129,7 +130,7 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 		proof.Handshakes = len(pairs)
 	}
 	failures = make([][]Failure, len(pairs))
-	if err := parallel(ctx, len(pairs), o.workers(), func(n int) (err error) {
+	if err := workers.Do(ctx, len(pairs), o.workers(), func(n int) (err error) {
 		failures[n], err = pair(ctx, servers[pairs[n][0]], clients[pairs[n][1]], versions, p.spec.Now, p.memory)
 		return err
 	}, o.progress("proving", len(pairs))); err != nil {

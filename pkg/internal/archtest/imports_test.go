@@ -23,7 +23,7 @@ var allowed = map[string][]string{
 	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
 	"pkg/verify": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/dnmatch", "pkg/dn",
 		"pkg/internal/signature", "pkg/internal/der"},
-	"pkg/ca": {"pkg/certs", "pkg/verify", "pkg/inventory", "pkg/internal/durable",
+	"pkg/ca": {"pkg/certs", "pkg/verify", "pkg/inventory", "pkg/internal/durable", "pkg/internal/workers",
 		// What certs takes and gives: names.
 		"pkg/dn",
 		// Revocation lists, which the authority numbers, signs and keeps; who signed a certificate that is to be revoked.
@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
 		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates",
 		// What ca and verify take and give: requests, roles, names. One stage for the trees of all hosts, synced once.
-		"pkg/certs", "pkg/dn", "pkg/internal/durable"},
+		"pkg/certs", "pkg/dn", "pkg/internal/durable", "pkg/internal/workers"},
 	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
 		// What handshake takes and gives: the versions and credentials of both ends, and how tls_priority reads.
 		"pkg/certs", "pkg/verify", "pkg/priority"},
@@ -45,6 +45,7 @@ var allowed = map[string][]string{
 
 	"pkg/internal/der":       {},
 	"pkg/internal/durable":   {},
+	"pkg/internal/workers":   {},
 	"pkg/internal/signature": {"pkg/internal/der"},
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
