@@ -5,14 +5,7 @@ import "github.com/virt-pki/virt-pki/pkg/finding"
 // Rules gives the rules of this package. The slice is the caller's.
 func Rules() []finding.Rule { return append([]finding.Rule(nil), rules...) }
 
-func ruleByID(id string) finding.Rule {
-	for _, r := range rules {
-		if r.ID == id {
-			return r
-		}
-	}
-	panic("no rule " + id)
-}
+func ruleByID(id string) finding.Rule { return finding.Named(rules, id) }
 
 const (
 	sourceConf   = "libvirt virconf.c"

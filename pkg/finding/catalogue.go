@@ -33,6 +33,17 @@ func NewCatalogue(sets ...[]Rule) (Catalogue, error) {
 	return c, nil
 }
 
+// Named gives the rule of that ID among a package's own. It panics when there is none: the ID stands in the code, and the
+// tests find a wrong one.
+func Named(rules []Rule, id string) Rule {
+	for _, r := range rules {
+		if r.ID == id {
+			return r
+		}
+	}
+	panic("no rule " + id)
+}
+
 // Rules gives all rules, sorted by ID. The slice is the caller's.
 func (c Catalogue) Rules() []Rule { return append([]Rule(nil), c.rules...) }
 

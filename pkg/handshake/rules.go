@@ -53,11 +53,4 @@ var rules = []finding.Rule{
 // Rules gives the rules of this package. The slice is the caller's.
 func Rules() []finding.Rule { return append([]finding.Rule(nil), rules...) }
 
-func handshakeRule(id string) finding.Rule {
-	for _, r := range rules {
-		if r.ID == id {
-			return r
-		}
-	}
-	panic("handshake: no rule " + id)
-}
+func handshakeRule(id string) finding.Rule { return finding.Named(rules, id) }

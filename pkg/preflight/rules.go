@@ -1,6 +1,8 @@
 package preflight
 
 import (
+	"sync"
+
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/handshake"
@@ -13,14 +15,15 @@ func Rules() []finding.Rule { return append([]finding.Rule(nil), rules...) }
 
 // ruleByID finds a rule of this package or of those whose stages it predicts.
 func ruleByID(id string) finding.Rule {
-	r, ok := index[id]
+	r, ok := index()[id]
 	if !ok {
 		panic("no rule " + id)
 	}
 	return r
 }
 
-var index = func() map[string]finding.Rule {
+// index is made when the first rule is looked for: most commands predict nothing.
+var index = sync.OnceValue(func() map[string]finding.Rule {
 	m := map[string]finding.Rule{}
 	for _, set := range [][]finding.Rule{rules, probe.Rules(), handshake.Rules(), conf.Rules(), priority.Rules()} {
 		for _, r := range set {
@@ -28,7 +31,7 @@ var index = func() map[string]finding.Rule {
 		}
 	}
 	return m
-}()
+})
 
 const sourceListen = "libvirt virNetSocketNewListenTCP"
 

@@ -2,16 +2,11 @@ package preflight
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/ed25519"
-	"crypto/rsa"
 	"crypto/tls"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"strings"
 
-	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/handshake"
@@ -75,11 +70,11 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 		Credentials: handshake.Credentials{CAs: s.own.cas, Lists: s.own.lists, Chain: s.own.identities[chosen].Chain,
 			Key: s.own.identities[chosen].Key, Keyless: s.own.keyless[chosen]},
 		Allowed: s.allowed, NoVerify: s.Conf.TLSNoVerifyCertificate, Libvirt: s.d.Libvirt, At: s.d.At,
-		Strength: strength(server), Memory: s.d.Memory,
+		Strength: handshake.StrengthOf(server), Memory: s.d.Memory,
 	}
 	clientEnd := handshake.Config{
 		Credentials: handshake.Credentials{CAs: own.cas, Lists: own.lists},
-		Host:        a.u.Host(), NoVerify: a.u.NoVerify(), Libvirt: a.c.Libvirt, At: a.c.At, Strength: strength(client), Memory: a.c.Memory,
+		Host:        a.u.Host(), NoVerify: a.u.NoVerify(), Libvirt: a.c.Libvirt, At: a.c.At, Strength: handshake.StrengthOf(client), Memory: a.c.Memory,
 	}
 	kept := a.identity(&clientEnd, own, client, server, agreed.Version)
 	if kept != nil && agreed.Version != "TLS1.3" {
@@ -185,7 +180,7 @@ func choose(client, server *priority.Expansion, ids []verify.Loaded) (int, prior
 	var first error
 	best, agreed := -1, priority.Agreement{}
 	for i, l := range ids {
-		kind, ok := keyKind(l.Chain[0])
+		kind, ok := handshake.KeyKind(l.Chain[0])
 		if !ok {
 			kind = priority.KeyRSA
 		}
@@ -198,7 +193,7 @@ func choose(client, server *priority.Expansion, ids []verify.Loaded) (int, prior
 		case best < 0:
 			best, agreed = i, g
 		case agreed.Version != "TLS1.3":
-			had, _ := keyKind(ids[best].Chain[0])
+			had, _ := handshake.KeyKind(ids[best].Chain[0])
 			if isRSA(had) && !isRSA(kind) {
 				best, agreed = i, g
 			}
@@ -225,7 +220,7 @@ func (a *attempt) identity(end *handshake.Config, own credentials, client, serve
 			if i < len(own.identities)-1 {
 				continue
 			}
-		} else if kind, ok := keyKind(l.Chain[0]); ok {
+		} else if kind, ok := handshake.KeyKind(l.Chain[0]); ok {
 			if _, ok := priority.ClientSignature(client, server, version, kind); !ok {
 				f := ruleByID("client-key-not-supported").Finding("client certificate "+l.Own.CertPath,
 					fmt.Sprintf("The client cannot use its certificate: the two tls_priority leave no signature algorithm for its key (%s).", kind))
@@ -238,92 +233,6 @@ func (a *attempt) identity(end *handshake.Config, own credentials, client, serve
 		return nil
 	}
 	return kept
-}
-
-var oidRSAPSS = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 10}
-
-// keyKind gives the kind of a certificate's key.
-func keyKind(c *certs.Certificate) (priority.KeyKind, bool) {
-	var info struct {
-		Algorithm struct {
-			OID    asn1.ObjectIdentifier
-			Params asn1.RawValue `asn1:"optional"`
-		}
-		Key asn1.BitString
-	}
-	if _, err := asn1.Unmarshal(c.RawPublicKeyInfo, &info); err == nil {
-		switch {
-		case info.Algorithm.OID.Equal(oidRSAPSS):
-			return priority.KeyRSAPSS, true
-		case info.Algorithm.OID.Equal(asn1.ObjectIdentifier{1, 3, 101, 113}):
-			return priority.KeyEd448, true
-		}
-	}
-	switch k := c.PublicKey.(type) {
-	case *rsa.PublicKey:
-		return priority.KeyRSA, true
-	case *ecdsa.PublicKey:
-		switch k.Curve.Params().BitSize {
-		case 256:
-			return priority.KeyECDSAP256, true
-		case 384:
-			return priority.KeyECDSAP384, true
-		case 521:
-			return priority.KeyECDSAP521, true
-		}
-	case ed25519.PublicKey:
-		return priority.KeyEd25519, true
-	}
-	return 0, false
-}
-
-// hashBits gives the hash of the signature on a certificate, 0 where it is not judged.
-func hashBits(c *certs.Certificate) int {
-	switch c.SignatureAlgorithm {
-	case "1.2.840.113549.1.1.5", "1.2.840.10045.4.1":
-		return 160
-	case "1.2.840.113549.1.1.4":
-		return 128
-	case "1.2.840.113549.1.1.14", "1.2.840.10045.4.3.1":
-		return 224
-	case "1.2.840.113549.1.1.11", "1.2.840.10045.4.3.2":
-		return 256
-	case "1.2.840.113549.1.1.12", "1.2.840.10045.4.3.3":
-		return 384
-	case "1.2.840.113549.1.1.13", "1.2.840.10045.4.3.4":
-		return 512
-	}
-	return 0
-}
-
-// strength is what an end's priority demands of the other's certificates.
-func strength(x *priority.Expansion) verify.Strength {
-	out := verify.Strength{
-		AllowSHA1: x.VerifyFlags&priority.VerifyAllowSignWithSHA1 != 0,
-		AllowMD5:  x.VerifyFlags&priority.VerifyAllowSignRSAMD5 != 0,
-		NoCRL:     x.VerifyFlags&priority.VerifyDisableCRLChecks != 0,
-	}
-	if x.Profile == priority.ProfileLow {
-		return out // what verify does anyway, with words of its own
-	}
-	profile := x.Profile
-	out.Refuses = func(c *certs.Certificate, anchor bool) string {
-		kind, ok := keyKind(c)
-		if !ok {
-			return ""
-		}
-		k := priority.CertificateKind{Key: kind}
-		if key, ok := c.PublicKey.(*rsa.PublicKey); ok {
-			k.Bits = key.N.BitLen()
-		} else if isRSA(kind) {
-			return ""
-		}
-		if !anchor {
-			k.Hash = hashBits(c)
-		}
-		return profile.Refuses(k)
-	}
-	return out
 }
 
 // sentence begins with a capital and ends with a full stop.

@@ -9,14 +9,7 @@ import (
 // Rules gives the rules of this package: those a URI is refused by, then those of what is without effect or surprising.
 func Rules() []finding.Rule { return append([]finding.Rule(nil), rules...) }
 
-func ruleByID(id string) finding.Rule {
-	for _, r := range rules {
-		if r.ID == id {
-			return r
-		}
-	}
-	panic("no rule " + id)
-}
+func ruleByID(id string) finding.Rule { return finding.Named(rules, id) }
 
 // ruleOutcome is what a refusal by the rule comes to.
 func ruleOutcome(id string) finding.Outcome {

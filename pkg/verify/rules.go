@@ -405,14 +405,7 @@ func Rules() []finding.Rule {
 }
 
 // rule looks up a rule of this package; a wrong name is a programming error that the tests find.
-func rule(id string) finding.Rule {
-	for _, r := range rules {
-		if r.ID == id {
-			return r
-		}
-	}
-	panic("verify: no rule " + id)
-}
+func rule(id string) finding.Rule { return finding.Named(rules, id) }
 
 // sentence begins with a capital and ends with a full stop.
 func sentence(s string) string {
