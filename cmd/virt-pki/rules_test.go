@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"os"
+	"regexp"
 	"testing"
 )
 
@@ -28,5 +29,30 @@ func TestThePageOfRulesIsUpToDate(t *testing.T) {
 	}
 	if !bytes.Equal(got, want.Bytes()) {
 		t.Errorf("%s is not what the rules say; run: go test ./cmd/virt-pki -run Rules -update", page)
+	}
+}
+
+// TestRemediesNameCommandsThatExist looks at what the rules tell a user to type.
+func TestRemediesNameCommandsThatExist(t *testing.T) {
+	cat, err := catalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	app := (&program{}).app()
+	named := regexp.MustCompile(`virt-pki ([a-z-]+)(?: ([a-z-]+))?`)
+	found := 0
+	for _, r := range cat.Rules() {
+		for _, m := range named.FindAllStringSubmatch(r.Remedy, -1) {
+			found++
+			c := app.Command(m[1])
+			if c == nil {
+				t.Errorf("%s: there is no command %q: %s", r.ID, m[1], r.Remedy)
+			} else if len(c.Subcommands) > 0 && m[2] != "" && c.Name != "conf" && findCommand(c.Subcommands, m[2]) == nil {
+				t.Errorf("%s: %s has no %q: %s", r.ID, m[1], m[2], r.Remedy)
+			}
+		}
+	}
+	if found < 20 {
+		t.Errorf("only %d commands were found", found)
 	}
 }

@@ -65,7 +65,7 @@ func newStage(ctx context.Context, dir string, staged bool, step func(string)) (
 	switch entries, err := os.ReadDir(final); {
 	case err == nil && len(entries) > 0:
 		return nil, &PathError{dir, "the directory is not empty", ErrExists,
-			"choose another directory, or use the authority that is there: virt-pki ca show"}
+			"choose another directory, or use the authority that is there: virt-pki issue client NAME --authority DIR"}
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, &PathError{dir, "no directory can be made here: " + reason(err), err, ""}
 	}

@@ -91,7 +91,7 @@ func (e *ConstraintError) Error() string {
 
 // Hints gives what cures it.
 func (e *ConstraintError) Hints() []string {
-	return []string{"use a name the CA may certify, or another CA: virt-pki ca show"}
+	return []string{"use a name the CA may certify, or another CA: openssl x509 -noout -ext nameConstraints -in cacert.pem"}
 }
 
 // A ValidityError says that dates do not fit.
