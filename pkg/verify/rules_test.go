@@ -8,7 +8,6 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -261,17 +260,6 @@ func anyMessage(r finding.Rule, text string) bool {
 	r.DependsOn = nil
 	c, err = finding.NewCatalogue([]finding.Rule{r})
 	return err == nil && len(c.ByMessage(text)) == 1
-}
-
-func TestRemediesDoNotNameWhatIsNotThere(t *testing.T) {
-	commands := " init plan apply issue renew revoke crl ca list expiry install check preflight verify query-dn match-dn match-host priority uri conf explain report "
-	for _, r := range Rules() {
-		for _, part := range strings.Split(r.Remedy, "virt-pki ")[1:] {
-			if word := strings.Trim(strings.Fields(part)[0], ",;."); !strings.Contains(commands, " "+word+" ") {
-				t.Errorf("rule %s: virt-pki has no command %q", r.ID, word)
-			}
-		}
-	}
 }
 
 // sha1Signed, smallKey and unknownKey are read from testdata, since crypto/x509 does not make such certificates.
