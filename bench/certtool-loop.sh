@@ -1,7 +1,8 @@
-# certtool-loop OUT HOSTS - what an administrator's script for a cluster does: an authority, a key and a certificate for
-# each host, one client, each in its tree with libvirt's names and modes.
+# certtool-loop OUT HOSTS [PORT] - what an administrator's script for a cluster does: an authority, a key and a certificate
+# for each host, one client, each in its tree with libvirt's names and modes. With a PORT also what virt-pki init does
+# after that: every host's identity is proved by a TLS handshake with the client, over that port, and all is synced.
 set -eu
-out=$1 hosts=$2
+out=$1 hosts=$2 port=${3-}
 mkdir -p "$out/ca"
 cd "$out"
 exec 2>ca/log
@@ -27,3 +28,21 @@ tree() { # NAME ROLE PURPOSE
 }
 for ((i = 1; i <= hosts; i++)); do tree "kvm$i.example.com" server tls_www_server; done
 tree admin client tls_www_client
+[ -n "$port" ] || exit 0
+
+prove() { # NAME
+  rm -f ca/serv
+  gnutls-serv --echo --port "$port" --x509cafile ca/cacert.pem --require-client-cert --verify-client-cert \
+    --x509certfile "$1/etc/pki/libvirt/servercert.pem" --x509keyfile "$1/etc/pki/libvirt/private/serverkey.pem" >ca/serv 2>&1 &
+  until grep -q 'port .*done' ca/serv; do
+    kill -0 $! # else it has ended
+    sleep 0.002
+  done
+  gnutls-cli --port "$port" --x509cafile ca/cacert.pem --verify-hostname "$1" --logfile ca/cli \
+    --x509certfile admin/etc/pki/libvirt/clientcert.pem --x509keyfile admin/etc/pki/libvirt/private/clientkey.pem \
+    127.0.0.1 </dev/null >/dev/null
+  kill $!
+  wait $! || :
+}
+for ((i = 1; i <= hosts; i++)); do prove "kvm$i.example.com"; done
+sync -f .

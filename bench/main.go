@@ -38,7 +38,7 @@ type session struct {
 
 var comparisons = []comparison{
 	{"query-dn", 0.5, true, []string{"virt-pki-query-dn", "certtool"}, (*session).queryDN},
-	{"init", 20, false, []string{"certtool", "bash"}, (*session).init},
+	{"init", 20, false, []string{"certtool", "gnutls-serv", "gnutls-cli", "bash"}, (*session).init},
 }
 
 func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
