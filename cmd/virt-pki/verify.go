@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/user"
 	"strings"
 	"sync"
 	"time"
@@ -159,6 +160,9 @@ func (p *program) probeOptions(c *cli.Context) (probe.Options, error) {
 	o := probe.Options{URI: uo, Libvirt: v, At: at, Clock: p.now, Env: os.Environ(), Cache: new(probe.Cache),
 		Terminal: isTerminal(p.stdin) && isTerminal(p.stderr),
 		Limits:   probe.Limits{Resolve: limit, Connect: limit, TLS: limit, RPC: limit}}
+	if u, err := user.Current(); err == nil { // else libssh's own configuration is looked for in HOME
+		o.AccountName, o.AccountHome = u.Username, u.HomeDir
+	}
 	if c.IsSet("timeout") {
 		o.Limits.Command = limit
 	}

@@ -39,6 +39,10 @@ func (a *attempt) libssh(ctx context.Context) (net.Conn, bool) {
 	if !ok {
 		return nil, false
 	}
+	if !d.readConfig() {
+		conn.Close()
+		return nil, false
+	}
 	end := a.stage(StageLogin)
 	client, err := d.login(ctx, conn)
 	if err != nil {
@@ -87,15 +91,11 @@ func (d *sshLogin) prepare() bool {
 			return false
 		}
 	}
-	text, _ := a.o.ReadFile(d.KnownHosts) // a missing or unreadable one is an empty one
-	host, port := a.Target.Host(), int(a.Target.TCPPort())
 	if d.lib == uri.LibSSH {
-		d.known = libsshKnownHosts(text, host, port)
-		global, _ := a.o.ReadFile(sshGlobalKnownHosts)
-		d.global = libsshKnownHosts(global, host, port)
 		return true
 	}
-	known, line, ok := libssh2KnownHosts(text, host, port)
+	text, _ := a.o.ReadFile(d.KnownHosts) // a missing or unreadable one is an empty one
+	known, line, ok := libssh2KnownHosts(text, a.Target.Host(), int(a.Target.TCPPort()))
 	if !ok {
 		a.fail(finding.TransportFails, "libssh2-known-hosts-unreadable",
 			fmt.Sprintf("%s:%d: libssh2 cannot read this line, and then takes nothing of the file", d.KnownHosts, line),
@@ -126,6 +126,9 @@ func (d *sshLogin) hostKeyAlgorithms() []string {
 			}
 		}
 	}
+	if c := d.config.hostKeyAlgorithms; len(c) > 0 {
+		return c
+	}
 	for _, t := range append(d.known.types(), d.global.types()...) {
 		if t == ssh.KeyAlgoRSA {
 			add(ssh.KeyAlgoRSASHA512, ssh.KeyAlgoRSASHA256)
@@ -141,15 +144,15 @@ func (d *sshLogin) hostKeyAlgorithms() []string {
 func (d *sshLogin) checkHostKey(key ssh.PublicKey) error {
 	a := d.a
 	a.Server.HostKey = ssh.FingerprintSHA256(key)
-	if d.Verification == uri.VerifyIgnore {
+	if d.Verification == uri.VerifyIgnore || d.config.anyKey {
 		return nil
 	}
 	host, port := a.Target.Host(), a.Target.TCPPort()
 	verdict, stored := d.known.judge(key)
-	where := d.KnownHosts
+	where := d.userKnown
 	if d.lib == uri.LibSSH && verdict != hostKeyKnown {
 		if v, _ := d.global.judge(key); v != hostKeyUnknown {
-			verdict, where = v, sshGlobalKnownHosts
+			verdict, where = v, d.globalKnown
 		}
 	}
 	hash := d.hash(key)
@@ -172,12 +175,12 @@ func (d *sshLogin) checkHostKey(key ssh.PublicKey) error {
 			return d.stop("libssh-host-key-unknown", "nobody said whether the host key is right: "+err.Error(), d.class()+"failed to retrieve decision to accept host key")
 		}
 		if !strings.EqualFold(answer, "y") {
-			return d.stop("libssh-host-key-unknown", fmt.Sprintf("%s does not have the host's %s key, %s", d.KnownHosts, key.Type(), a.Server.HostKey),
+			return d.stop("libssh-host-key-unknown", fmt.Sprintf("%s does not have the host's %s key, %s", d.userKnown, key.Type(), a.Server.HostKey),
 				d.class()+fmt.Sprintf("SSH host key for '%s' (%s) was not accepted", host, hash))
 		}
 	}
 	a.Findings = append(a.Findings, ruleByID("libssh-host-key-new").Finding(a.URI,
-		fmt.Sprintf("%s does not have the host's %s key, %s; libvirt would store it there, virt-pki does not", d.KnownHosts, key.Type(), a.Server.HostKey)))
+		fmt.Sprintf("%s does not have the host's %s key, %s; libvirt would store it there, virt-pki does not", d.userKnown, key.Type(), a.Server.HostKey)))
 	return nil
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -222,6 +223,131 @@ func TestVirshAgreesOverLibSSHAndLibSSH2(t *testing.T) {
 	}
 }
 
+// TestVirshAgreesOnOpenSSHsConfiguration has libssh read an ssh_config, with virsh and with Dial.
+func TestVirshAgreesOnOpenSSHsConfiguration(t *testing.T) {
+	p := newSSHPlace(t)
+	key, other := p.hostKey(p.keys), strings.Join(strings.Fields(p.read("other.pub"))[:2], " ")
+	file := func(name, format string, args ...any) string { return p.write(name, fmt.Sprintf(format, args...)) }
+	known := func(path string) string { return "&known_hosts=" + path }
+	right := "UserKnownHostsFile " + p.known + "\n"
+	changed := known(file("changed", "[localhost]:%d %s\n", p.keys, other))
+	named := known(file("named", "[other]:%d %s\n[localhost.lan]:%d %s\n[localhost]:1 %s\nlocalhost %s\n", p.keys, key, p.keys, key, key, key))
+	file("included", "%s", right)
+	if err := os.MkdirAll(p.machine.Path("/etc/ssh"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	config := p.machine.Path(sshGlobalConfig)
+	const connected, refused = "", "libssh-host-key-unknown"
+	for _, c := range []struct{ name, config, params, want string }{
+		{"where libvirt connects", "Host localhost\n HostName other.invalid\n ProxyCommand false\n User nosuchuser\n", known(p.known), refused},
+		{"who libvirt is, and with which key", "User nosuchuser\nIdentityFile /nosuch\nPubkeyAuthentication no\nProxyJump nosuch\n", known(p.known), connected},
+		{"HostName", "Host localhost\n HostName other\n", named, connected},
+		{"HostName with the host in it", "HostName %h.lan\n", named, connected},
+		{"Port", "Port 1\n", named, connected},
+		{"the port 22", "Port 22\n", named, connected},
+		{"no port", "Port x\n", known(p.known), connected},
+		{"the port 0", "Port 0\n", known(p.known), connected},
+		{"StrictHostKeyChecking NO", "stricthostkeychecking NO\n", "", connected},
+		{"StrictHostKeyChecking off", "StrictHostKeyChecking off\n", "", refused},
+		{"StrictHostKeyChecking accept-new", "StrictHostKeyChecking accept-new\n", "", refused},
+		{"StrictHostKeyChecking no and a changed key", "StrictHostKeyChecking no\n", changed, connected},
+		{"StrictHostKeyChecking no and a revoked key", "StrictHostKeyChecking no\n", known(file("revoked", "@revoked [localhost]:%d %s\n", p.keys, key)), connected},
+		{"UserKnownHostsFile", right, changed, connected},
+		{"UserKnownHostsFile, the first of two files", "UserKnownHostsFile " + p.known + " /nosuch\n", "", connected},
+		{"UserKnownHostsFile, the second of two files", "UserKnownHostsFile /nosuch " + p.known + "\n", "", refused},
+		{"UserKnownHostsFile that is missing", "UserKnownHostsFile /nosuch\n", known(p.known), refused},
+		{"GlobalKnownHostsFile", "GlobalKnownHostsFile " + p.known + "\n", "", connected},
+		{"quotes", "UserKnownHostsFile \"" + p.known + "\"\n", "", connected},
+		{"an equals sign", "UserKnownHostsFile = " + p.known + "\n", "", connected},
+		{"a line end of Windows, a comment", "USERKNOWNHOSTSFILE\t" + p.known + " # mine\r\n", "", connected},
+		{"the first of two", right + "Host *\n UserKnownHostsFile /nosuch\n", "", connected},
+		{"Host in capitals", "Host LOCALHOST\n " + right, "", connected},
+		{"Host, several", "Host other localhost\n " + right, "", connected},
+		{"Host, a list", "Host other,localhost\n " + right, "", connected},
+		{"Host, a pattern", "Host local?ost\n " + right, "", connected},
+		{"Host with an equals sign", "Host=localhost\n " + right, "", connected},
+		{"Host, another", "Host other\n " + right, "", refused},
+		{"Host, excluded first", "Host !localhost *\n " + right, "", refused},
+		{"Host, excluded last", "Host * !localhost\n " + right, "", connected},
+		{"Match all", "Match all\n " + right, "", connected},
+		{"Match final", "Match final\n " + right, "", connected},
+		{"Match host", "Match host localhost\n " + right, "", connected},
+		{"Match host, another", "Match host other\n " + right, "", refused},
+		{"Match host, not another", "Match !host other\n " + right, "", connected},
+		{"Match originalhost", "Match originalhost localhost\n " + right, "", refused},
+		{"Match host and user", "Match host localhost user root\n " + right, "", connected},
+		{"Match host and another user", "Match host localhost user other\n " + right, "", refused},
+		{"Match localuser", "Match localuser root\n " + right, "", connected},
+		{"Match localuser, another", "Match localuser other\n " + right, "", refused},
+		{"Match exec of what fails", "Match exec false\n " + right, "", refused},
+		{"Match with what is unknown", "Match nonsense x\n " + right, "", "libssh-config-unusable"},
+		{"Include", "Include " + p.at("included") + "\n", "", connected},
+		{"Include, a pattern", "Include " + p.at("inc*") + "\n", "", connected},
+		{"Include for another host", "Host other\n Include " + p.at("included") + "\n", "", refused},
+		{"what is unknown", "nonsense x\nPort\nHost\nHost *\n" + right, "", connected},
+		{"HostKeyAlgorithms", "HostKeyAlgorithms rsa-sha2-512\n", known(p.known), "libssh-handshake"},
+		{"HostKeyAlgorithms, and no look at the key", "HostKeyAlgorithms rsa-sha2-512\n", known(p.known) + "&known_hosts_verify=ignore", "libssh-handshake"},
+		{"HostKeyAlgorithms, some unknown", "HostKeyAlgorithms nosuch,ssh-ed25519\n", known(p.known), connected},
+		{"HostKeyAlgorithms, all unknown", "HostKeyAlgorithms nosuch\n", known(p.known), connected},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if err := os.WriteFile(config, []byte(c.config), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			text := fmt.Sprintf("test+libssh://localhost:%d/default?sshauth=privkey&keyfile=%s%s", p.keys, p.at("id"), c.params)
+			o := p.options()
+			o.AccountName, o.AccountHome = "root", "/nonexistent"
+			o.ReadFile = func(path string) ([]byte, error) {
+				if path == sshGlobalConfig {
+					return []byte(c.config), nil
+				}
+				return os.ReadFile(path)
+			}
+			r, err := Dial(context.Background(), text, o)
+			if err != nil || r.Cause != c.want || (r.Outcome == finding.Connected) != (c.want == connected) {
+				t.Errorf("%s, want the cause %q, %v", summary(r), c.want, err)
+			}
+			v := peer.Place{Machine: p.machine, Home: p.home, Env: []string{"XDG_CONFIG_HOME=" + p.home + "/.config"}}.Virsh(t, text)
+			if (v.Exit == 0) != (c.want == connected) || c.want != connected && !sameText(virshSaid(v), r.LibvirtMessage) {
+				t.Errorf("\nvirsh: %v\n ours: %q", v, r.LibvirtMessage)
+			}
+		})
+	}
+}
+
+func TestWhatAppliesOfOpenSSHsConfigurationIsSaid(t *testing.T) {
+	files := map[string]string{
+		"/root/.ssh/config":   "Host kvm1\n StrictHostKeyChecking no\n Ciphers aes128-cbc\n UserKnownHostsFile ~/known\n",
+		"/etc/ssh/ssh_config": "Include /etc/ssh/x/*.conf\nUserKnownHostsFile /other\n",
+		"/etc/ssh/x/a.conf":   "Match exec \"test -e /x\"\n Port 1\nMatch all\n HostKeyAlgorithms +ssh-rsa\nInclude /etc/ssh/x/a.conf\n",
+	}
+	c := sshConfig{host: "kvm1", user: "root", home: "/root", glob: func(pattern string) ([]string, error) {
+		var names []string
+		for name := range files {
+			if ok, _ := filepath.Match(pattern, name); ok {
+				names = append(names, name)
+			}
+		}
+		return names, nil
+	}, read: func(name string) ([]byte, error) {
+		if text, ok := files[name]; ok {
+			return []byte(text), nil
+		}
+		return nil, os.ErrNotExist
+	}}
+	c.load()
+	wantApplied := []string{"/root/.ssh/config:2: StrictHostKeyChecking no has libssh take any key for the host's",
+		"/root/.ssh/config:4: UserKnownHostsFile ~/known takes the place of known_hosts="}
+	wantUnfollowed := []string{"/root/.ssh/config:3: ciphers",
+		"/etc/ssh/x/a.conf:1: Match exec, whose command libssh runs and virt-pki does not", "/etc/ssh/x/a.conf:4: HostKeyAlgorithms +ssh-rsa"}
+	if !slices.Equal(c.applied, wantApplied) || c.userKnownHosts != "/root/known" || !c.anyKey {
+		t.Errorf("%q, %+v", c.applied, c)
+	}
+	if !slices.Equal(c.unfollowed, wantUnfollowed) {
+		t.Errorf("%q", c.unfollowed)
+	}
+}
+
 // hashed writes a known_hosts file with hashed names.
 func (p *sshPlace) hashed(name, text string) string {
 	path := p.write(name, text)
@@ -397,6 +523,18 @@ func FuzzKnownHosts(f *testing.F) {
 		}
 		if k, line, ok := libssh2KnownHosts([]byte(text), host, port); !ok && (line == 0 || len(k.keys) > 0) {
 			t.Errorf("%v %d", k, line)
+		}
+	})
+}
+
+func FuzzSSHConfig(f *testing.F) {
+	f.Add("Host a !b *\n Port=1\nMatch host x user \"y z\"\nInclude /*\nUserKnownHostsFile ~/%h\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		c := sshConfig{host: "h", user: "root", home: "/root", read: func(string) ([]byte, error) { return []byte(text), nil },
+			glob: func(p string) ([]string, error) { return []string{p}, nil }}
+		c.load()
+		if c.port < 0 || c.port > 65535 {
+			t.Error(c.port)
 		}
 	})
 }

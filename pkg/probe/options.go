@@ -25,6 +25,12 @@ type Options struct {
 
 	// ReadFile reads a file, with an error of package os; nil: the system's files.
 	ReadFile func(path string) ([]byte, error)
+	// Glob lists the files of a pattern, as filepath.Glob does, which it is when nil. OpenSSH's configuration, which libssh
+	// reads, includes files so.
+	Glob func(pattern string) ([]string, error)
+	// AccountName and AccountHome are what the system's accounts say of the caller, where libssh looks for its
+	// configuration whatever HOME says; an empty AccountHome is URI.Home.
+	AccountName, AccountHome string
 	// Dialer connects ("tcp" to an address with port, "unix" to a path); nil: the system's network.
 	Dialer Dialer
 	// Resolver resolves names; nil: the system's.

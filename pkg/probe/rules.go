@@ -13,9 +13,10 @@ const (
 	sourceRPC  = "libvirt virNetClientIOHandleInput, virNetMessageDecodeLength"
 	sourceAuth = "libvirt remoteAuthenticate"
 
-	sourceCommand = "libvirt virNetSocketNewConnectCommand"
-	sourceLibSSH  = "libvirt virNetLibsshAuthenticate, virNetSSHAuthenticateSession"
-	sourceSSH     = "libvirt virNetSocketNewConnectSSH, ssh(1)"
+	sourceCommand   = "libvirt virNetSocketNewConnectCommand"
+	sourceSSHConfig = "libssh ssh_config_parse_line, measured with libvirt 9.0.0 and libssh 0.10.6"
+	sourceLibSSH    = "libvirt virNetLibsshAuthenticate, virNetSSHAuthenticateSession"
+	sourceSSH       = "libvirt virNetSocketNewConnectSSH, ssh(1)"
 )
 
 var rules = []finding.Rule{
@@ -214,6 +215,30 @@ var rules = []finding.Rule{
 		ID: "libssh-host-key-new", Title: "The host key is stored", Severity: finding.Note, Effect: finding.NoEffect,
 		Text: "The key was accepted, because the user said so or known_hosts_verify=auto does. libvirt writes it into known_hosts; virt-pki changes no file.",
 		Good: "a host in known_hosts", Bad: "known_hosts_verify=auto to a new host", Remedy: "ssh-keyscan -p PORT HOST >> FILE, after a comparison", Source: sourceLibSSH,
+	},
+	{
+		ID: "libssh-config-applies", Title: "OpenSSH's configuration changes what libssh does", Severity: finding.Note, Effect: finding.NoEffect,
+		Text: "libssh reads .ssh/config in the home that the account has, whatever HOME says, and then /etc/ssh/ssh_config, after libvirt has connected and chosen " +
+			"user and key. So Port, HostName, User, IdentityFile, ProxyCommand and ProxyJump have no effect on where libvirt connects and as whom; what is said " +
+			"of known_hosts, and the algorithms, replaces what the URI says. Of a Host line the first pattern that fits decides, with or without an exclamation mark. libssh2 reads none of it.",
+		Good: "no such line for this host", Bad: "UserKnownHostsFile /etc/cluster/known_hosts and known_hosts= in the URI", Remedy: "delete the line, or narrow its Host block to other hosts", Source: sourceSSHConfig,
+	},
+	{
+		ID: "libssh-config-any-host-key", Title: "StrictHostKeyChecking no is taken at its word", Severity: finding.Warning, Effect: finding.Ignores,
+		Text: "With StrictHostKeyChecking no in .ssh/config or /etc/ssh/ssh_config, libssh tells libvirt that every host key is known: also one that differs from " +
+			"the stored one, and one that is marked as revoked. OpenSSH would refuse a changed key for passwords. Anybody in between can take the daemon's place.",
+		Good: "StrictHostKeyChecking ask", Bad: "Host *\n  StrictHostKeyChecking no", Remedy: "delete the line, or use known_hosts_verify=auto in the URI", Source: sourceSSHConfig,
+	},
+	{
+		ID: "libssh-config-not-followed", Title: "Settings of OpenSSH's configuration that virt-pki does not follow", Severity: finding.Note, Effect: finding.NoEffect,
+		Text: "libssh would heed this line and virt-pki does not: lists of ciphers, MACs, key exchanges and of a user's key algorithms, lists that begin with +, - or ^, and Match exec, " +
+			"which runs a command. Where the two ends then agree on nothing, libvirt fails and virt-pki does not see it.",
+		Good: "no such line for this host", Bad: "Ciphers aes128-cbc", Remedy: "try it with virsh, or without the line", Source: sourceSSHConfig,
+	},
+	{
+		ID: "libssh-config-unusable", Title: "libssh understands every Match of OpenSSH's configuration", Severity: finding.Error, Effect: finding.NoEffect,
+		Text:            "A criterion of Match that libssh does not know, or one without its value, ends the connection after TCP, and libvirt has no words for it.",
+		LibvirtMessages: []string{unknownError}, Good: "Match host kvm1", Bad: "Match nosuch kvm1", Remedy: "delete the Match block", Source: sourceSSHConfig,
 	},
 	{
 		ID: "libssh2-known-hosts-unreadable", Title: "libssh2 can read every line of known_hosts", Severity: finding.Error, Effect: finding.NoEffect,

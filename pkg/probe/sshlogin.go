@@ -45,6 +45,9 @@ type sshLogin struct {
 	methods []string
 
 	known, global knownHosts
+	// userKnown and globalKnown are the files they came from.
+	userKnown, globalKnown string
+	config                 sshConfig
 
 	ctx      context.Context
 	patience *patience
