@@ -46,6 +46,7 @@ EXIT STATUS
 			&cli.StringSliceFlag{Name: "peer", Usage: "`NAME[,NAME|ADDRESS...]`: a host that is server and client, for migration"},
 			&cli.StringFlag{Name: "pkipath", Usage: "`DIR`: make this flat directory, for one server and one client"},
 			&cli.StringFlag{Name: "out", Usage: "`DIR`: make this directory, with one tree per host"},
+			&cli.BoolFlag{Name: "prove-every-pair", Usage: "connect every server with every client even if these are more than 100,000 pairs"},
 			&cli.StringFlag{Name: "ca-subject", Usage: "`DN`: the CA's name", Value: "CN=virt-pki CA", DefaultText: "that of --base and CN=virt-pki CA"},
 			&cli.StringFlag{Name: "ca-key-type", Usage: "`TYPE`: of the CA's key, as in --key-type"},
 			&cli.StringFlag{Name: "ca-lifetime", Usage: "`SPAN`: how long the CA lasts (10y, 3650d)", Value: "10y"},
@@ -142,7 +143,7 @@ func (p *program) init(c *cli.Context) error {
 	begun := p.now()
 	made, err := plan.Make(c.Context, func(ctx context.Context, dir string) (*ca.Authority, error) {
 		return found(ctx, dir, secret)
-	}, cluster.Options{WriteOptions: writeOptions(), Progress: show})
+	}, cluster.Options{WriteOptions: writeOptions(), Progress: show, EveryPair: c.Bool("prove-every-pair")})
 	done()
 	if err != nil {
 		return err

@@ -27,6 +27,8 @@ type Options struct {
 	// Progress, when set, is told how far each stage ("issuing", "writing", "proving") has come. It is called from several
 	// goroutines.
 	Progress func(stage string, done, total int)
+	// EveryPair has every server connected with every client in the proof, however many they are.
+	EveryPair bool
 	// Step, when set, is called before each step on disk. Tests stop there.
 	Step func(step string)
 }

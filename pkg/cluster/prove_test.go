@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"math"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -31,7 +32,7 @@ func ends(n int, family string) []end {
 func TestEveryPairIsProvenWhileTheyAreFew(t *testing.T) {
 	servers := append(ends(3, "libvirt"), ends(2, "qemu")...)
 	clients := append(ends(2, "qemu"), ends(4, "libvirt")...)
-	pairs, total := pairsOf(servers, clients)
+	pairs, total := pairsOf(servers, clients, 16)
 	if total != 3*4+2*2 || len(pairs) != total {
 		t.Errorf("%d pairs of %d", len(pairs), total)
 	}
@@ -58,7 +59,7 @@ func TestEveryServerAndClientIsProvenWhenPairsAreMany(t *testing.T) {
 	} {
 		servers := append(ends(tt.libvirtServers, "libvirt"), ends(tt.qemuServers, "qemu")...)
 		clients := append(ends(tt.qemuClients, "qemu"), ends(tt.libvirtClients, "libvirt")...)
-		pairs, total := pairsOf(servers, clients)
+		pairs, total := pairsOf(servers, clients, 10_000)
 		if total != tt.total || len(pairs) > tt.most {
 			t.Errorf("%s: %d pairs of %d, want at most %d of %d", tt.name, len(pairs), total, tt.most, tt.total)
 		}
@@ -72,6 +73,9 @@ func TestEveryServerAndClientIsProvenWhenPairsAreMany(t *testing.T) {
 		clientsWithServer := tt.libvirtClients + tt.qemuClients
 		if tt.qemuServers == 0 {
 			clientsWithServer = tt.libvirtClients
+		}
+		if every, _ := pairsOf(servers, clients, math.MaxInt); len(every) != total {
+			t.Errorf("%s: %d pairs where all were wanted", tt.name, len(every))
 		}
 		if len(s) != len(servers) || len(c) != clientsWithServer {
 			t.Errorf("%s: %d servers and %d clients take part, want %d and %d", tt.name, len(s), len(c), len(servers), clientsWithServer)
