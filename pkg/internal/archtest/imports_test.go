@@ -23,6 +23,8 @@ var allowed = map[string][]string{
 	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
 	"pkg/verify": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/dnmatch", "pkg/dn",
 		"pkg/internal/signature", "pkg/internal/der"},
+	// A CA's key in a PKCS#11 token: what kinds of keys there are.
+	"pkg/token": {"pkg/certs"},
 	"pkg/ca": {"pkg/certs", "pkg/verify", "pkg/inventory", "pkg/internal/durable", "pkg/internal/workers",
 		// What certs takes and gives: names.
 		"pkg/dn",
@@ -55,6 +57,7 @@ var allowed = map[string][]string{
 		"cmd/virt-pki/early"},
 	"cmd/virt-pki/early":  {"pkg/certs"},
 	"cmd/virt-pki-gnutls": {"pkg/priority"},
+	"cmd/virt-pki-pkcs11": {"pkg/token"}, // the two ends of one protocol
 	"bench":               {},
 
 	// For tests only, see testOnly.
@@ -72,8 +75,8 @@ var testOnly = []string{"pkg/internal/archtest", "pkg/internal/gnutls", "pkg/int
 var doors = map[string][]string{
 	"github.com/BurntSushi/toml":         {"pkg/cluster"},
 	"github.com/cloudflare/cfssl":        {"pkg/ca", "pkg/crl"},
-	"github.com/cloudflare/cfssl/certdb": {"pkg/inventory", "pkg/ca"},                              // ca: named by the interface signer.Signer
-	"github.com/ebitengine/purego":       {"pkg/internal/gnutls", "cmd/virt-pki-gnutls", "pkg/ca"}, // ca: PKCS#11 without cgo
+	"github.com/cloudflare/cfssl/certdb": {"pkg/inventory", "pkg/ca"}, // ca: named by the interface signer.Signer
+	"github.com/ebitengine/purego":       {"pkg/internal/gnutls", "cmd/virt-pki-gnutls", "cmd/virt-pki-pkcs11"},
 	"github.com/gobwas/glob":             {"pkg/dnmatch"},
 	"github.com/gofrs/flock":             {"pkg/inventory", "pkg/internal/durable"},
 	"github.com/jackc/pgx/v5":            {"pkg/inventory"},
