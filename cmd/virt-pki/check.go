@@ -28,6 +28,12 @@ EXAMPLES
    virt-pki check ./pki
    virt-pki check --role server --ca-file cacert.pem --cert-file servercert.pem --host kvm1
    virt-pki check --at +90d ./pki              as of in 90 days
+   virt-pki check --rules rfc5280 --ca-file cacert.pem --cert-file chain.pem
+
+RULES
+   libvirt   what libvirt does with the files, version by version
+   rfc5280   a path from the certificate to a CA by RFC 5280 alone, revocation lists included
+   both      libvirt's verdict counts; where RFC 5280 says otherwise, that is said too
 
 EXIT STATUS
    0 pass   1 findings at or above --fail-on   2 wrong usage   3 could not complete`,
@@ -39,6 +45,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "key-file", Usage: "`FILE`: its private key"},
 			&cli.StringFlag{Name: "crl-file", Usage: "`FILE`: the revocation list"},
 			&cli.StringSliceFlag{Name: "host", Usage: "`NAME`: a name or an address that clients use for this server"},
+			&cli.StringFlag{Name: "rules", Value: "both", Usage: "`RULES`: whose verdict is wanted: libvirt, rfc5280 or both"},
 			atFlag(), libvirtFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
 		},
 		Action: p.check,
@@ -50,6 +57,8 @@ type checkView struct {
 	Schema   int               `json:"schema"`
 	Verdict  string            `json:"verdict"` // pass, fail, incomplete
 	Findings []finding.Finding `json:"findings"`
+	// Judgements hold what libvirt and RFC 5280 say to each certificate that was looked at.
+	Judgements []judgement `json:"judgements"`
 	// Checked names what was looked at, Unchecked what could not be, and why.
 	Checked   []string `json:"checked"`
 	Unchecked []string `json:"unchecked,omitempty"`
@@ -63,6 +72,7 @@ type checkOptions struct {
 	role     certs.Role // 0: both
 	hosts    []string
 	layouts  []string
+	rules    string // libvirt, rfc5280 or both
 }
 
 func (p *program) check(c *cli.Context) error {
@@ -74,7 +84,7 @@ func (p *program) check(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	v := checkView{Schema: 1, Findings: []finding.Finding{}, Checked: []string{}}
+	v := checkView{Schema: 1, Findings: []finding.Finding{}, Judgements: []judgement{}, Checked: []string{}}
 	explicit := c.IsSet("ca-file") || c.IsSet("cert-file") || c.IsSet("key-file") || c.IsSet("crl-file")
 	switch {
 	case explicit && c.Args().Present():
@@ -138,6 +148,11 @@ func (p *program) checkOptions(c *cli.Context) (o checkOptions, err error) {
 	default:
 		return o, usage("--role %s: server or client", r)
 	}
+	switch o.rules = c.String("rules"); o.rules {
+	case "libvirt", "rfc5280", "both":
+	default:
+		return o, usage("--rules %s: libvirt, rfc5280 or both", o.rules)
+	}
 	o.hosts = c.StringSlice("host")
 	if l := c.String("layout"); l != "" {
 		o.layouts = strings.Split(l, ",")
@@ -150,7 +165,7 @@ func (p *program) checkFiles(c *cli.Context, o checkOptions, v *checkView) error
 	if !c.IsSet("ca-file") || !c.IsSet("cert-file") {
 		return usage("--ca-file and --cert-file go together")
 	}
-	if o.role == 0 {
+	if o.role == 0 && o.rules != "rfc5280" {
 		return usage("--cert-file needs --role server or --role client")
 	}
 	set := fileSet{role: o.role, ca: p.load(c.String("ca-file")), cert: p.load(c.String("cert-file"))}
@@ -160,8 +175,12 @@ func (p *program) checkFiles(c *cli.Context, o checkOptions, v *checkView) error
 	if c.IsSet("crl-file") {
 		set.crl, set.crlConfigured = p.load(c.String("crl-file")), true
 	}
-	v.Checked = append(v.Checked, set.role.String()+" "+c.String("cert-file"))
-	v.Findings = append(v.Findings, set.judge(o)...)
+	what := c.String("cert-file")
+	if o.role != 0 {
+		what = o.role.String() + " " + what
+	}
+	v.Checked = append(v.Checked, what)
+	v.judge(set, o)
 	return nil
 }
 

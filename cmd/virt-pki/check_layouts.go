@@ -129,7 +129,7 @@ func (p *program) checkPlace(r *os.Root, root string, place layout.Place, o chec
 			continue
 		}
 		v.Checked = append(v.Checked, fmt.Sprintf("%s, layout %s: %s", role, place.Kind, set.cert.Path))
-		v.Findings = append(v.Findings, set.judge(o)...)
+		v.judge(set, o)
 	}
 	if len(audit.Present) == 0 && audit.CA && (o.role == 0 || o.role == certs.Client) && len(audit.Unchecked) == 0 {
 		v.Checked = append(v.Checked, fmt.Sprintf("no identity, layout %s: only the CA file is there, %s", place.Kind, shown(place.Paths(certs.Client).CA)))

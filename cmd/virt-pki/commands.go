@@ -4,6 +4,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/chain"
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/handshake"
@@ -28,5 +29,5 @@ func (p *program) commands() []*cli.Command {
 // catalogue gathers the rules of all packages.
 func catalogue() (finding.Catalogue, error) {
 	return finding.NewCatalogue(ca.Rules(), verify.Rules(), layout.Rules(), handshake.Rules(), uri.Rules(), probe.Rules(),
-		conf.Rules(), priority.Rules(), preflight.Rules())
+		conf.Rules(), priority.Rules(), preflight.Rules(), chain.Rules())
 }

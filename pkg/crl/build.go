@@ -233,6 +233,7 @@ var (
 	ErrStale       = errors.New("the list is out of date")
 	ErrNoNumber    = errors.New("the list has no number")
 	ErrDeltaList   = errors.New("the list is a delta, not complete")
+	ErrPartial     = errors.New("the list speaks of a part of the certificates or reasons only, which GnuTLS does not notice")
 	ErrUnknown     = errors.New("the list has a critical extension that is not known here")
 	ErrBadEntry    = errors.New("the list has an entry that cannot be read")
 	ErrMayNotSign  = errors.New("the CA may not sign lists: its keyUsage lacks cRLSign")
@@ -270,6 +271,9 @@ func (l *List) Validate(issuer *certs.Certificate, at time.Time) error {
 	}
 	if l.Delta {
 		faults = append(faults, ErrDeltaList)
+	}
+	if l.Scope != nil {
+		faults = append(faults, ErrPartial)
 	}
 	if len(l.UnknownCritical) > 0 {
 		fault(ErrUnknown, "%v", l.UnknownCritical)

@@ -37,7 +37,7 @@ var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func draft(number int64, at time.Time, serials ...int64) Draft {
 	d := Draft{Number: big.NewInt(number), ThisUpdate: at, NextUpdate: at.AddDate(0, 0, 30)}
 	for i, s := range serials {
-		d.Entries = append(d.Entries, Entry{SerialOctets(big.NewInt(s)), noon.Add(-time.Minute), i})
+		d.Entries = append(d.Entries, Entry{Serial: SerialOctets(big.NewInt(s)), Revoked: noon.Add(-time.Minute), Reason: i})
 	}
 	return d
 }
@@ -267,7 +267,7 @@ func TestCerttoolAndOpensslReadTheListAsItWasMeant(t *testing.T) {
 		ca := testpki.NewCA(t, testpki.Key(key))
 		now := time.Now().Truncate(time.Second)
 		d := Draft{Number: big.NewInt(0x1234), ThisUpdate: now, NextUpdate: now.AddDate(0, 0, 30), Entries: []Entry{
-			{SerialOctets(big.NewInt(0xabcdef)), now.Add(-time.Hour), 1}, {SerialOctets(big.NewInt(0x77)), now.Add(-time.Hour), 5}}}
+			{Serial: SerialOctets(big.NewInt(0xabcdef)), Revoked: now.Add(-time.Hour), Reason: 1}, {Serial: SerialOctets(big.NewInt(0x77)), Revoked: now.Add(-time.Hour), Reason: 5}}}
 		l := sign(t, ca, d)
 		dir := t.TempDir()
 		file, caFile := filepath.Join(dir, "crl.pem"), filepath.Join(dir, "ca.pem")
@@ -306,7 +306,7 @@ func FuzzDraft(f *testing.F) {
 		d := Draft{Number: big.NewInt(number), ThisUpdate: noon.Add(time.Duration(seconds%1e9) * time.Second)}
 		d.NextUpdate = d.ThisUpdate.Add(time.Hour)
 		for i := range min(len(serials)/2, 50) {
-			d.Entries = append(d.Entries, Entry{serials[2*i : 2*i+2], noon, int(serials[i]) % 12})
+			d.Entries = append(d.Entries, Entry{Serial: serials[2*i : 2*i+2], Revoked: noon, Reason: int(serials[i]) % 12})
 		}
 		l, err := d.Sign(issuer, ca.Key, rand.Reader)
 		if err != nil {

@@ -32,7 +32,12 @@ type List struct {
 	AuthorityKeyID []byte
 	// Delta reports a deltaCRLIndicator: the list holds only what changed since another. GnuTLS does not notice.
 	Delta bool
-	// UnknownCritical holds the OIDs of critical extensions this package does not know. GnuTLS does not look at them.
+	// Base is the number of the complete list that a delta list is to be joined with, nil where it is none or unreadable.
+	Base *big.Int
+	// Scope is the issuingDistributionPoint, nil where absent. GnuTLS does not look at it.
+	Scope *Scope
+	// UnknownCritical holds the OIDs of critical extensions this package does not know or cannot read. GnuTLS does not look
+	// at them.
 	UnknownCritical []string
 
 	entries []byte // contents of revokedCertificates
@@ -44,6 +49,11 @@ type Entry struct {
 	Revoked time.Time
 	// Reason is the CRLReason (RFC 5280, 5.3.1), -1 where absent.
 	Reason int
+	// Issuer is the name of who issued the certificate (certificateIssuer, RFC 5280, 5.3.3), in DER; nil where this entry does
+	// not say: it is that of the entry before, and of the first the list's own.
+	Issuer []byte
+	// UnknownCritical reports a critical extension of the entry that this package does not know.
+	UnknownCritical bool
 }
 
 // A ParseError says why something is not a revocation list.
@@ -73,6 +83,9 @@ var (
 	oidReason = asn1.ObjectIdentifier{2, 5, 29, 21}
 	oidDelta  = asn1.ObjectIdentifier{2, 5, 29, 27}
 	oidAKI    = asn1.ObjectIdentifier{2, 5, 29, 35}
+
+	oidInvalidity        = asn1.ObjectIdentifier{2, 5, 29, 24}
+	oidCertificateIssuer = asn1.ObjectIdentifier{2, 5, 29, 29}
 )
 
 // Parse reads one list in DER. It does not look into the entries.
@@ -148,6 +161,14 @@ func (l *List) readExtensions(s cryptobyte.String) bool {
 			}
 		case oid.Equal(oidDelta):
 			l.Delta = true
+			n := new(big.Int)
+			if value.ReadASN1Integer(n) {
+				l.Base = n
+			}
+		case oid.Equal(oidScope):
+			if l.Scope = readScope(value, l.Issuer); l.Scope == nil {
+				l.UnknownCritical = append(l.UnknownCritical, oid.String())
+			}
 		case oid.Equal(oidAKI):
 			var aki, id cryptobyte.String
 			var present bool
@@ -350,12 +371,32 @@ func parseEntry(content []byte) (Entry, error) {
 		return e, errEntry
 	}
 	for !exts.Empty() {
-		oid, _, value, ok := readExtension(&exts)
+		oid, critical, value, ok := readExtension(&exts)
 		if !ok {
 			return e, errEntry
 		}
-		if oid.Equal(oidReason) {
+		switch {
+		case oid.Equal(oidReason):
 			_ = value.ReadASN1Enum(&e.Reason)
+		case oid.Equal(oidInvalidity):
+		case oid.Equal(oidCertificateIssuer):
+			var names cryptobyte.String
+			if !value.ReadASN1(&names, casn1.SEQUENCE) {
+				return e, errEntry
+			}
+			list, ok := readGeneralNames(names)
+			if !ok {
+				return e, errEntry
+			}
+			for _, n := range list {
+				if n.Kind == certs.DirectoryName {
+					e.Issuer = n.Value
+					break
+				}
+			}
+			e.UnknownCritical = e.UnknownCritical || critical && e.Issuer == nil
+		case critical:
+			e.UnknownCritical = true
 		}
 	}
 	return e, nil

@@ -18,6 +18,7 @@ var allowed = map[string][]string{
 	"pkg/dnmatch":   {"pkg/dn"},
 	"pkg/certs":     {"pkg/dn", "pkg/internal/der", "pkg/internal/signature"},
 	"pkg/crl":       {"pkg/certs", "pkg/dn", "pkg/internal/signature"},
+	"pkg/chain":     {"pkg/certs", "pkg/crl", "pkg/dn", "pkg/internal/signature"},
 	"pkg/inventory": {"pkg/certs", "pkg/internal/durable"},
 	"pkg/layout":    {"pkg/certs", "pkg/internal/durable"},
 	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
@@ -52,7 +53,7 @@ var allowed = map[string][]string{
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
 		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "templates",
-		"pkg/internal/durable",
+		"pkg/chain", "pkg/internal/durable",
 		// What is to be quick to start, see its doc.go.
 		"cmd/virt-pki/early"},
 	"cmd/virt-pki/early":  {"pkg/certs"},
@@ -88,12 +89,13 @@ var doors = map[string][]string{
 	"golang.org/x/crypto":                {"pkg/certs"}, // scrypt, for keys encrypted by others
 	"golang.org/x/crypto/ssh":            {"pkg/probe"}, // the transports libssh and libssh2
 	// A DER reader and builder, no more than a part of the standard library that lives elsewhere.
-	"golang.org/x/crypto/cryptobyte": {"pkg/dn", "pkg/certs", "pkg/crl", "pkg/verify", "pkg/ca", "pkg/internal/signature"},
+	"golang.org/x/crypto/cryptobyte": {"pkg/dn", "pkg/certs", "pkg/crl", "pkg/verify", "pkg/chain", "pkg/ca", "pkg/internal/signature"},
 	// Names into punycode: of hosts to issue for, and of hosts to match as GnuTLS does.
 	"golang.org/x/net/idna": {"pkg/ca", "pkg/verify"},
 	"golang.org/x/sys":      {"pkg/internal/durable", "pkg/layout", "pkg/internal/peer"},
 	"golang.org/x/term":     {"cmd/virt-pki"},
-	"golang.org/x/text":     {"pkg/verify"}, // the tables with which IDNA is done as libidn2 does it
+	// verify: the tables with which IDNA is done as libidn2 does it; chain: names compared after NFKC.
+	"golang.org/x/text": {"pkg/verify", "pkg/chain"},
 
 	"github.com/google/go-cmp":        {},
 	"github.com/rogpeppe/go-internal": {},

@@ -1,0 +1,158 @@
+package main
+
+import (
+	"bytes"
+	"slices"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/chain"
+	"github.com/virt-pki/virt-pki/pkg/crl"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// A judgement is what is said to one certificate by those who were asked.
+type judgement struct {
+	Cert string `json:"cert"`
+	Role string `json:"role"` // server, client or any
+	// Libvirt is what its owner's libvirt does with the files, GnuTLS what a peer's does that has the same CA file and
+	// revocation list, with the priority NORMAL and without libvirt's own rules.
+	Libvirt *saying `json:"libvirt,omitempty"`
+	GnuTLS  *saying `json:"gnutls,omitempty"`
+	RFC5280 *saying `json:"rfc5280,omitempty"`
+}
+
+// A saying is a verdict with its reason.
+type saying struct {
+	Verdict string `json:"verdict"` // accept, reject
+	Reason  string `json:"reason,omitempty"`
+	Rule    string `json:"rule,omitempty"`
+}
+
+// say gives the saying of a refusal, or of none.
+func say(f finding.Finding, refused bool) *saying {
+	if !refused {
+		return &saying{Verdict: "accept"}
+	}
+	return &saying{"reject", f.Message, f.Rule}
+}
+
+// judge puts an end's files to those who are asked, and adds what they say.
+func (v *checkView) judge(s fileSet, o checkOptions) {
+	j := judgement{Cert: s.cert.Path, Role: "any"}
+	if s.role != 0 {
+		j.Role = s.role.String()
+	}
+	defer func() { v.Judgements = append(v.Judgements, j) }()
+	var fs []finding.Finding
+	if o.rules != "rfc5280" {
+		fs = s.judge(o)
+		v.Findings = append(v.Findings, fs...)
+		i := slices.IndexFunc(fs, refuses)
+		if i >= 0 {
+			j.Libvirt = say(fs[i], true)
+		} else {
+			j.Libvirt = say(finding.Finding{}, false)
+		}
+	}
+	if o.rules == "libvirt" || s.cert.Err != nil {
+		return
+	}
+	q, bad, unreadable := s.question(o)
+	if unreadable {
+		j.RFC5280 = say(bad, true)
+		if o.rules == "rfc5280" {
+			v.Findings = append(v.Findings, asError(bad))
+		}
+		return
+	}
+	// With the same files at the other end: GnuTLS's own answer.
+	got := verify.VerifyPeer(q.Certificates, q.Anchors, q.Lists, o.at)
+	if p, ok := got.Main(); ok {
+		j.GnuTLS = &saying{"reject", got.Status.Reason() + " " + p.Text, p.Rule}
+	} else {
+		j.GnuTLS = say(finding.Finding{}, false)
+	}
+	verdict := chain.Validate(q)
+	f, refused := verdict.Finding(s.subject(verdict, q))
+	j.RFC5280 = &saying{"accept", verdict.Text(), verdict.Rule}
+	if refused {
+		j.RFC5280.Verdict = "reject"
+	}
+	switch {
+	case o.rules == "rfc5280":
+		if refused {
+			v.Findings = append(v.Findings, asError(f))
+		}
+	case refused && j.Libvirt.Verdict == "accept":
+		v.Findings = append(v.Findings, f)
+	case !refused && j.Libvirt.Verdict == "reject" && ownRules[j.Libvirt.Rule]:
+		v.Findings = append(v.Findings, chain.AcceptedFinding(s.cert.Path, j.Libvirt.Rule))
+	}
+}
+
+// refuses reports whether a finding is of something that keeps the files from working.
+func refuses(f finding.Finding) bool {
+	switch f.Effect {
+	case finding.RefusesToStart, finding.RefusesPeer, finding.RefusesOwnCertificate:
+		return f.Severity == finding.Error
+	}
+	return false
+}
+
+// ownRules are those for whose sake libvirt refuses what RFC 5280 accepts. Of others (no key, no file, not PEM) RFC 5280
+// has nothing to say.
+var ownRules = map[string]bool{"unknown-issuer": true, "ca-expired": true, "ca-not-yet-valid": true, "ca-is-no-ca": true,
+	"ca-without-certsign": true, "leaf-is-ca": true, "no-digital-signature": true, "no-key-encipherment": true, "wrong-purpose": true,
+	"path-too-long": true, "name-not-permitted": true, "tls-feature-missing": true, "signature-wrong": true, "no-subject": true,
+	"sent-certificate-out-of-date": true, "file-too-large": true, "crl-signature-wrong": true, "insecure-algorithm": true}
+
+func asError(f finding.Finding) finding.Finding {
+	f.Severity, f.Effect = finding.Error, finding.RefusesPeer
+	return f
+}
+
+// question reads the files for RFC 5280. What cannot be read is a refusal.
+func (s fileSet) question(o checkOptions) (q chain.Question, bad finding.Finding, unreadable bool) {
+	q = chain.Question{Role: s.role, At: o.at}
+	refuse := func(file verify.File, err error) (chain.Question, finding.Finding, bool) {
+		f, _ := chain.Verdict{Rule: "rfc5280-no-path", Reason: "the file cannot be read: " + err.Error()}.Finding(file.Path)
+		return q, f, true
+	}
+	var err error
+	for _, f := range []verify.File{s.ca, s.cert} {
+		if f.Err != nil {
+			return refuse(f, f.Err)
+		}
+	}
+	// An empty CA file is one that trusts nobody.
+	if bytes.Contains(s.ca.Data, []byte("-----BEGIN")) {
+		if q.Anchors, err = certs.ImportPEMList(s.ca.Data, 0); err != nil {
+			return refuse(s.ca, err)
+		}
+	}
+	if q.Certificates, err = certs.ImportPEMList(s.cert.Data, 0); err != nil {
+		return refuse(s.cert, err)
+	}
+	if s.crl.Path != "" && !s.crl.Missing() {
+		err := s.crl.Err
+		if err == nil {
+			q.Lists, err = crl.ParsePEM(s.crl.Data)
+		}
+		if err != nil {
+			return refuse(s.crl, err)
+		}
+	}
+	return q, bad, false
+}
+
+// subject gives the file that a verdict speaks of.
+func (s fileSet) subject(v chain.Verdict, q chain.Question) string {
+	switch {
+	case v.Rule == "rfc5280-revocation-unknown":
+		return s.crl.Path
+	case v.Subject != nil && slices.Contains(q.Anchors, v.Subject):
+		return s.ca.Path
+	}
+	return s.cert.Path
+}
