@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/cloudflare/cfssl/config"
@@ -30,7 +31,8 @@ type Authority struct {
 	cert      *x509.Certificate
 	policy    Policy
 	limits    Constraints
-	key       crypto.Signer // nil: locked
+	key       crypto.Signer // nil: locked, or with remote
+	remote    RemoteSigner  // nil: key signs
 	algorithm x509.SignatureAlgorithm
 	recorder  Recorder
 	// profiles are cfssl's, by whether keyEncipherment is in the key usage.
@@ -41,7 +43,8 @@ type Authority struct {
 	// These are set by Open only.
 	dir       string
 	inventory *inventory.Inventory
-	staged    bool // see Spec
+	staged    bool      // see Spec
+	owned     io.Closer // the key of Use
 }
 
 // New makes an authority of a CA certificate in DER and its key, which need not be in this process's memory. A nil key
@@ -100,8 +103,8 @@ func (a *Authority) Constraints() Constraints { return a.limits }
 // PublicKey gives the CA's public key.
 func (a *Authority) PublicKey() crypto.PublicKey { return a.cert.PublicKey }
 
-// Unlocked reports whether the authority has its key and can issue.
-func (a *Authority) Unlocked() bool { return a.key != nil }
+// Unlocked reports whether the authority has its key, or a signer that has it, and can issue.
+func (a *Authority) Unlocked() bool { return a.key != nil || a.remote != nil }
 
 // nameOf gives a certificate's subject as libvirt writes it; crypto/x509 would turn the order.
 func nameOf(cert *x509.Certificate) string {

@@ -34,6 +34,9 @@ type Spec struct {
 	Constraints Constraints
 	// Passphrase encrypts the key. Empty: the key lies unencrypted.
 	Passphrase []byte
+	// Signer is the CA's key when it is not made here: in a token. Place says where; it is kept in the directory.
+	Signer crypto.Signer
+	Place  Place
 	// Policy is kept in the directory.
 	Policy Policy
 	// Now is the time.
@@ -69,15 +72,17 @@ func Create(ctx context.Context, dir string, s Spec) (*Authority, error) {
 		return nil, fmt.Errorf("creating the authority: %w", err)
 	}
 	defer st.close()
-	key, err := certs.GenerateKey(s.algorithm())
-	if err != nil {
-		return nil, err
+	key := s.Signer
+	if key == nil {
+		if key, err = certs.GenerateKey(s.algorithm()); err != nil {
+			return nil, err
+		}
 	}
 	der, err := selfSign(template, key)
 	if err != nil {
 		return nil, err
 	}
-	return populate(ctx, dir, st, [][]byte{der}, key, s.Passphrase, s.Policy)
+	return populate(ctx, dir, st, [][]byte{der}, holder{key, nil, s.Place}, s.Passphrase, s.Policy)
 }
 
 // algorithm gives the algorithm of the CA's key.
@@ -179,9 +184,16 @@ func rehearseCA(der []byte, policy Policy, now time.Time) (*Authority, error) {
 	return a, err
 }
 
+// A holder has the CA's key: the key, or a signer that has it, and where that is.
+type holder struct {
+	key    crypto.Signer
+	remote RemoteSigner
+	place  Place
+}
+
 // populate fills a stage, publishes it and opens the authority.
-func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, key crypto.Signer, passphrase []byte, policy Policy) (*Authority, error) {
-	a, err := New(bundle[0], key, policy, nil)
+func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, h holder, passphrase []byte, policy Policy) (*Authority, error) {
+	a, err := New(bundle[0], h.key, policy, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -189,11 +201,22 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, key c
 	if err != nil {
 		return nil, err
 	}
-	text, err := certs.MarshalKey(key, passphrase)
+	// The key itself, or where it is.
+	secret := struct {
+		name    string
+		content []byte
+		mode    fs.FileMode
+	}{keyFile, nil, 0o600}
+	if h.place.InDirectory() {
+		secret.content, err = certs.MarshalKey(h.key, passphrase)
+	} else {
+		secret.name, secret.mode = placeFile, 0o644
+		secret.content, err = h.place.marshal()
+	}
 	if err != nil {
 		return nil, err
 	}
-	defer clear(text)
+	defer clear(secret.content)
 	fail := func(err error) (*Authority, error) {
 		return nil, fmt.Errorf("creating the authority in %q: %w", dir, err)
 	}
@@ -204,7 +227,7 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, key c
 		name    string
 		content []byte
 		mode    fs.FileMode
-	}{{keyFile, text, 0o600}, {certFile, encodePEM(bundle), 0o644}, {policyName, settings, 0o644}} {
+	}{secret, {certFile, encodePEM(bundle), 0o644}, {policyName, settings, 0o644}} {
 		if err := st.write(f.name, f.content, f.mode); err != nil {
 			return fail(err)
 		}
@@ -235,6 +258,9 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, key c
 	if err != nil {
 		return nil, err
 	}
-	opened.staged = st.staged
-	return opened, opened.setKey(key)
+	opened.staged, opened.remote = st.staged, h.remote
+	if h.key == nil {
+		return opened, nil
+	}
+	return opened, opened.setKey(h.key)
 }

@@ -29,6 +29,7 @@ type CSR struct {
 	Ignored []string
 
 	commonName string
+	der        []byte
 }
 
 // ErrCSR says that a text is no usable certificate request.
@@ -54,7 +55,7 @@ func ParseCSR(text []byte) (*CSR, error) {
 	if err := r.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("the signature of the certificate request does not hold: %w", err)
 	}
-	c := &CSR{Public: r.PublicKey}
+	c := &CSR{Public: r.PublicKey, der: der}
 	if c.Subject, err = dn.FromDER(r.RawSubject); err != nil {
 		return nil, fmt.Errorf("the subject of the certificate request: %w", err)
 	}
@@ -121,7 +122,7 @@ func csrDER(text []byte) ([]byte, error) {
 
 // Order gives the order for what the request asks. The caller decides on the role, and may change names and dates.
 func (c *CSR) Order(role certs.Role, host string) Order {
-	return Order{Host: host, Public: c.Public, Ignored: c.Ignored,
+	return Order{Host: host, Public: c.Public, Ignored: c.Ignored, csr: c.der,
 		Request: certs.Request{Role: role, Subject: c.Subject, Names: c.Names, Addresses: c.Addresses}}
 }
 

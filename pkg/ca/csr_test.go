@@ -14,11 +14,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/cloudflare/cfssl/signer"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/remote"
 )
 
 // directoryConstraint is a nameConstraints extension that permits directory names, which crypto/x509 does not know.
@@ -165,41 +166,53 @@ func TestTheCAsOwnKeyIsNotCertified(t *testing.T) {
 	}
 }
 
-func TestThroughCfsslsInterfaceTheSameRulesHold(t *testing.T) {
+func TestARemoteOperatorsRequestIsHeldToTheSameRules(t *testing.T) {
 	a, m := authority(t, Policy{})
-	s := &cfsslSigner{a, context.Background(), time.Now}
-	text := string(request(t, testpki.ECDSAP256, "CN=kvm1.example.com,C=GB", nil))
-	out, err := s.Sign(signer.SignRequest{Request: text, Profile: "server", Hosts: []string{"192.0.2.7"}})
+	now := time.Now()
+	text := request(t, testpki.ECDSAP256, "CN=kvm1.example.com,C=GB", nil)
+	got, err := a.SignRequest(context.Background(), now, remote.Request{CSR: text, Profile: "server", Hosts: []string{"192.0.2.7"}, Layout: "libvirt"})
 	if err != nil {
 		t.Fatal(err)
 	}
-	block, _ := pem.Decode(out)
-	c, err := x509.ParseCertificate(block.Bytes)
+	c, err := x509.ParseCertificate(got.DER)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if string(c.RawSubject) != string(name(t, "CN=kvm1.example.com,C=GB").DER()) || len(c.IPAddresses) != 1 || len(m.entries) != 1 {
 		t.Errorf("certificate %+v, %d entries", c, len(m.entries))
 	}
+	if e := m.entries[0]; e.State != inventory.Published || e.Host != "kvm1.example.com" || e.Layout != "libvirt" {
+		t.Errorf("entry %+v", e)
+	}
 	for _, tt := range []struct {
 		name string
-		r    signer.SignRequest
+		r    remote.Request
 		want string
 	}{
-		{"an unknown profile", signer.SignRequest{Request: text, Profile: "sever"}, `no role "sever": server, client or peer`},
-		{"no profile", signer.SignRequest{Request: text}, `no role "": server, client or peer`},
-		{"the CA's profile", signer.SignRequest{Request: text, Profile: "ca"}, `no role "ca": server, client or peer`},
-		{"another subject", signer.SignRequest{Request: text, Profile: "server", Subject: &signer.Subject{CN: "x"}},
-			"the signing request asks for more than a certificate of its CSR"},
+		{"an unknown profile", remote.Request{CSR: text, Profile: "sever"}, `the profile: no role "sever": server, client or peer`},
+		{"no profile", remote.Request{CSR: text}, `the profile: no role "": server, client or peer`},
+		{"the CA's profile", remote.Request{CSR: text, Profile: "ca"}, `the profile: no role "ca": server, client or peer`},
+		{"longer than the policy", remote.Request{CSR: text, Profile: "server", NotAfter: now.Add(400 * 24 * time.Hour)},
+			"the certificate would end on " + day(now.Add(400*24*time.Hour)) + "; the authority's policy ends it on " + day(now.Add(365*24*time.Hour+Backdate))},
+		{"from long ago", remote.Request{CSR: text, Profile: "server", NotBefore: now.Add(-25 * time.Hour)},
+			"the certificate would begin on " + day(now.Add(-25*time.Hour)) + ", too far from now"},
+		{"no request", remote.Request{Profile: "server"}, "no certificate request: the text is empty"},
+		{"a host that is none", remote.Request{CSR: text, Profile: "server", Hosts: []string{"a b"}}, ""},
 	} {
-		if _, err := s.Sign(tt.r); err == nil || err.Error() != tt.want {
+		_, err := a.SignRequest(context.Background(), now, tt.r)
+		var fault *remote.RequestError
+		if !errors.As(err, &fault) || tt.want != "" && err.Error() != tt.want {
 			t.Errorf("%s: %v", tt.name, err)
 		}
 	}
-	if s.Policy().Default.Usage != nil {
+	if len(m.entries) != 1 {
+		t.Errorf("%d entries after refusals", len(m.entries))
+	}
+	policy := signingPolicy(a.Policy(), true)
+	if policy.Default.Usage != nil {
 		t.Error("the default profile allows something")
 	}
-	if err := fill(&x509.Certificate{}, s.Policy(), "sever", time.Now(), time.Now()); err == nil {
+	if err := fill(&x509.Certificate{}, policy, "sever", now, now); err == nil {
 		t.Error("a template was filled from an unknown profile")
 	}
 }

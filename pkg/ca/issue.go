@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"runtime"
@@ -49,7 +48,7 @@ func (a *Authority) Issue(ctx context.Context, p *Prepared) (Issued, error) {
 // goroutines.
 func (a *Authority) IssueAll(ctx context.Context, list []*Prepared, progress func(done int)) ([]Issued, error) {
 	switch {
-	case a.key == nil:
+	case !a.Unlocked():
 		return nil, ErrLocked
 	case a.recorder == nil:
 		return nil, errors.New("the authority has no inventory")
@@ -66,7 +65,11 @@ func (a *Authority) IssueAll(ctx context.Context, list []*Prepared, progress fun
 	}
 	issued := make([]Issued, len(list))
 	if err := workers.Do(ctx, len(list), runtime.GOMAXPROCS(0), func(i int) (err error) {
-		issued[i], err = a.sign(list[i])
+		if a.remote != nil {
+			issued[i], err = a.signRemotely(ctx, list[i])
+		} else {
+			issued[i], err = a.sign(list[i])
+		}
 		return err
 	}, progress); err != nil {
 		return nil, err
@@ -79,7 +82,7 @@ func (a *Authority) IssueAll(ctx context.Context, list []*Prepared, progress fun
 		entries[i] = issued[i].Entry
 	}
 	// From here on the certificates are known. Before, nobody has seen them.
-	if err := a.recorder.Record(ctx, entries...); err != nil {
+	if err := a.recorder.Record(ctx, entries...); err != nil && !a.sameRecord(ctx, issued, err) {
 		return nil, err
 	}
 	return issued, nil
@@ -105,12 +108,6 @@ func (a *Authority) sign(p *Prepared) (Issued, error) {
 	if out.DER, err = x509.CreateCertificate(rand.Reader, &template, a.cert, public, a.key); err != nil {
 		return Issued{}, fmt.Errorf("signing the certificate of %q: %w", p.subject, err)
 	}
-	out.Entry = inventory.Entry{
-		Key: inventory.NewKey(template.SerialNumber, a.cert.SubjectKeyId), Host: p.order.Host, Role: p.order.Role,
-		Layout: p.order.Layout, Subject: p.subject, CommonName: p.commonName, Names: p.order.Names,
-		Addresses: p.order.Addresses, KeyID: hex.EncodeToString(id), NotBefore: p.order.NotBefore, NotAfter: p.order.NotAfter,
-		PEM:   pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: out.DER}),
-		State: inventory.Issued, Created: p.at,
-	}
+	out.Entry = p.entry(template.SerialNumber, a.cert.SubjectKeyId, hex.EncodeToString(id), out.DER)
 	return out, nil
 }

@@ -88,10 +88,14 @@ func (a *Authority) Certificates() ([]*certs.Certificate, error) {
 
 // Close ends the use of the authority.
 func (a *Authority) Close() error {
-	if a.inventory == nil {
-		return nil
+	var err error
+	if a.owned != nil {
+		err = a.owned.Close()
 	}
-	return a.inventory.Close()
+	if a.inventory == nil {
+		return err
+	}
+	return errors.Join(err, a.inventory.Close())
 }
 
 // Unlock reads the key. Without a passphrase an encrypted key gives certs.ErrPassphraseNeeded, with a wrong one
@@ -100,6 +104,9 @@ func (a *Authority) Unlock(passphrase []byte) error {
 	path := filepath.Join(a.dir, keyFile)
 	text, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
+		if place, err := a.Place(); err == nil && !place.InDirectory() {
+			return fmt.Errorf("reading the CA key: %w", &placeError{"it is " + place.String() + ", not in " + path, ""})
+		}
 		return fmt.Errorf("reading the CA key: %w", &PathError{path, "it is not there", err,
 			"put it back from where it is kept; without it nothing can be issued"})
 	}
@@ -125,8 +132,13 @@ type Adoption struct {
 	CertPath, KeyPath string
 	// KeyPassphrase decrypts the key; Passphrase encrypts it in the authority. Empty: it lies unencrypted.
 	KeyPassphrase, Passphrase []byte
-	Policy                    Policy
-	Now                       time.Time
+	// Signer stands for Key when that is in a token, Remote when certificates are signed elsewhere; then there is no Key, and
+	// the CA's certificate is the first one. Place says where.
+	Signer crypto.Signer
+	Remote RemoteSigner
+	Place  Place
+	Policy Policy
+	Now    time.Time
 	// Staged is that of a Spec.
 	Staged bool
 
@@ -147,7 +159,7 @@ func Adopt(ctx context.Context, dir string, ad Adoption) (*Authority, error) {
 		return nil, fmt.Errorf("creating the authority: %w", err)
 	}
 	defer st.close()
-	return populate(ctx, dir, st, bundle, key, ad.Passphrase, ad.Policy.withDefaults())
+	return populate(ctx, dir, st, bundle, holder{key, ad.Remote, ad.Place}, ad.Passphrase, ad.Policy.withDefaults())
 }
 
 // Rehearse checks what Adopt checks and gives the authority as it would be, locked: orders can be prepared by it, but not
@@ -165,12 +177,20 @@ func (ad Adoption) check() (bundle [][]byte, key crypto.Signer, double *Authorit
 	if bundle, err = decodePEM(ad.CertPath, ad.Cert); err != nil {
 		return nil, nil, nil, err
 	}
-	if key, err = certs.ParseKey(ad.Key, ad.KeyPassphrase); err != nil {
-		return nil, nil, nil, fmt.Errorf("reading the CA key %q: %w", ad.KeyPath, err)
+	if key = ad.Signer; key == nil && ad.Place.InDirectory() {
+		if key, err = certs.ParseKey(ad.Key, ad.KeyPassphrase); err != nil {
+			return nil, nil, nil, fmt.Errorf("reading the CA key %q: %w", ad.KeyPath, err)
+		}
 	}
 	// The certificate of the key comes first, wherever in the file it was.
 	found := -1
+	if key == nil { // it is elsewhere
+		found = 0
+	}
 	for i, der := range bundle {
+		if key == nil {
+			break
+		}
 		if c, err := x509.ParseCertificate(der); err == nil && certs.SameKey(c.PublicKey, key.Public()) {
 			found = i
 			break

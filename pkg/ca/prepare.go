@@ -38,8 +38,12 @@ type Order struct {
 	Key certs.KeyAlgorithm
 	// Public is set when the key exists already, elsewhere (a CSR): then none is made.
 	Public crypto.PublicKey
+	// Holder is the private key of Public, where it is at hand: a remote signer wants a request made with it.
+	Holder crypto.Signer
 	// Ignored says what a CSR asks for and does not get; see CSR.
 	Ignored []string
+
+	csr []byte // the request itself, in DER
 }
 
 // A Prepared is a certificate that has passed all checks and can be signed once. It belongs to the authority that made
@@ -53,7 +57,12 @@ type Prepared struct {
 	at         time.Time
 	findings   []finding.Finding
 	spent      atomic.Bool
+	asked      span // the dates of the order that were asked for, zero where they are the policy's
+	published  bool // to be recorded as published
 }
+
+// A span is from when to when.
+type span struct{ from, to time.Time }
 
 // Order gives what was asked for, completed: names, addresses, key, dates.
 func (p *Prepared) Order() Order { return p.order }
@@ -94,7 +103,7 @@ var ruleCSRIgnored = finding.Rule{
 }
 
 // Rules gives the rules of this package.
-func Rules() []finding.Rule { return []finding.Rule{ruleClipped, ruleCSRIgnored} }
+func Rules() []finding.Rule { return []finding.Rule{ruleClipped, ruleCSRIgnored, ruleNotCritical} }
 
 // Prepare checks an order and has what would be signed judged by the rules of every libvirt version of the policy, on a
 // throw-away key. Errors are of types *VersionError, *SubjectError, *HostError, *ConstraintError, *ValidityError,
@@ -142,7 +151,7 @@ func (a *Authority) TakeOver(double *Authority, prepared []*Prepared) ([]*Prepar
 	for i, p := range prepared {
 		p.spent.Store(true) // a serial number serves once
 		out[i] = &Prepared{authority: a, order: p.order, template: p.template, subject: p.subject, commonName: p.commonName,
-			at: p.at, findings: p.findings}
+			at: p.at, findings: p.findings, asked: p.asked}
 	}
 	return out, true
 }
@@ -173,6 +182,7 @@ func (a *Authority) prepare(now time.Time, o Order, known *verdicts) (*Prepared,
 	} else if o.Key == "" {
 		o.Key = a.policy.Key
 	}
+	p.asked = span{o.NotBefore, o.NotAfter}
 	if o.NotBefore, o.NotAfter, err = p.validity(now, o); err != nil {
 		return nil, err
 	}

@@ -163,6 +163,11 @@ func (a *Authority) rehearse(p *Prepared) ([]finding.Finding, error) {
 	if err != nil {
 		return nil, err
 	}
+	return a.judged(p, leaf, parent)
+}
+
+// judged lets every libvirt of the policy judge a certificate, on both ends.
+func (a *Authority) judged(p *Prepared, leaf, parent *certs.Certificate) ([]finding.Finding, error) {
 	at := p.at
 	if at.Before(p.order.NotBefore) { // ordered for later
 		at = p.order.NotBefore

@@ -199,6 +199,8 @@ type List struct {
 // ListLife.
 func (a *Authority) MakeList(ctx context.Context, now time.Time, life time.Duration) (List, error) {
 	switch {
+	case a.key == nil && a.remote != nil:
+		return List{}, ErrListsElsewhere
 	case a.key == nil:
 		return List{}, ErrLocked
 	case a.inventory == nil:

@@ -1,17 +1,11 @@
 package ca
 
 import (
-	"context"
 	"crypto/x509"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"net/http"
 	"time"
 
-	"github.com/cloudflare/cfssl/certdb"
 	"github.com/cloudflare/cfssl/config"
-	"github.com/cloudflare/cfssl/info"
 	"github.com/cloudflare/cfssl/signer"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -60,70 +54,4 @@ func fill(t *x509.Certificate, policy *config.Signing, profile string, notBefore
 		return fmt.Errorf("filling the certificate from profile %q: %w", profile, err)
 	}
 	return nil
-}
-
-// cfsslSigner is an authority behind cfssl's interface, for cfssl's remote and API layers. Whatever comes through it
-// passes the same checks and the same inventory as any other order.
-type cfsslSigner struct {
-	authority *Authority
-	ctx       context.Context
-	now       func() time.Time
-}
-
-var _ signer.Signer = (*cfsslSigner)(nil)
-
-// Info gives the CA's certificate.
-func (s *cfsslSigner) Info(info.Req) (*info.Resp, error) {
-	return &info.Resp{Certificate: string(s.authority.CertPEM()),
-		ExpiryString: s.authority.policy.Lifetime.String()}, nil
-}
-
-// Policy gives the profiles.
-func (s *cfsslSigner) Policy() *config.Signing { return signingPolicy(s.authority.policy, true) }
-
-// SetPolicy does nothing: the policy is the authority's.
-func (s *cfsslSigner) SetPolicy(*config.Signing) {}
-
-// SetDBAccessor does nothing: the authority records itself, and more than certdb holds.
-func (s *cfsslSigner) SetDBAccessor(certdb.Accessor) {}
-
-// GetDBAccessor gives nothing; see SetDBAccessor.
-func (s *cfsslSigner) GetDBAccessor() certdb.Accessor { return nil }
-
-// SetReqModifier does nothing: nothing is sent.
-func (s *cfsslSigner) SetReqModifier(func(*http.Request, []byte)) {}
-
-// SigAlgo gives the algorithm of the CA's signatures.
-func (s *cfsslSigner) SigAlgo() x509.SignatureAlgorithm { return s.authority.algorithm }
-
-// Sign signs a certificate request under a profile, which is the name of a role. The subject is the request's, octet
-// for octet; what a caller may not decide (another subject, extensions, serial number) is refused, not dropped.
-func (s *cfsslSigner) Sign(r signer.SignRequest) ([]byte, error) {
-	if r.Subject != nil || len(r.Extensions) > 0 || r.Serial != nil || r.CRLOverride != "" || r.ReturnPrecert {
-		return nil, errors.New("the signing request asks for more than a certificate of its CSR")
-	}
-	role, err := certs.ParseRole(r.Profile)
-	if err != nil {
-		return nil, err
-	}
-	csr, err := ParseCSR([]byte(r.Request))
-	if err != nil {
-		return nil, err
-	}
-	order := csr.Order(role, csr.commonName)
-	if len(r.Hosts) > 0 {
-		if order.Names, order.Addresses, err = ParseHosts(r.Hosts); err != nil {
-			return nil, err
-		}
-	}
-	order.NotBefore, order.NotAfter = r.NotBefore, r.NotAfter
-	prepared, err := s.authority.Prepare(s.now(), order)
-	if err != nil {
-		return nil, err
-	}
-	issued, err := s.authority.Issue(s.ctx, prepared)
-	if err != nil {
-		return nil, err
-	}
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: issued.DER}), nil
 }

@@ -335,6 +335,8 @@ func (w *renewer) order(e inventory.Entry, held []holding) (o ca.Order, kept boo
 			return o, kept, fmt.Errorf("reading the key %q: %w", h.path(layout.Key), err)
 		case err == nil && kept && !certs.SameKey(key.Public(), cert.PublicKey):
 			return o, kept, &KeyStateError{h.path(layout.Key), "the key is not that of the certificate beside it", "make a new one: virt-pki renew without --same-key"}
+		case err == nil && kept:
+			o.Holder = key
 		}
 	}
 	return o, kept, nil

@@ -26,9 +26,13 @@ var allowed = map[string][]string{
 		"pkg/internal/signature", "pkg/internal/der"},
 	// A CA's key in a PKCS#11 token: what kinds of keys there are.
 	"pkg/token": {"pkg/certs"},
+	// A CA's key on another machine.
+	"pkg/remote": {},
 	"pkg/ca": {"pkg/certs", "pkg/verify", "pkg/inventory", "pkg/internal/durable", "pkg/internal/workers",
 		// What certs takes and gives: names.
 		"pkg/dn",
+		// Where the key may be besides its directory.
+		"pkg/token", "pkg/remote",
 		// Revocation lists, which the authority numbers, signs and keeps; who signed a certificate that is to be revoked.
 		"pkg/crl", "pkg/internal/durable", "pkg/internal/signature"},
 	"pkg/handshake": {"pkg/certs", "pkg/priority", "pkg/dnmatch", "pkg/verify",
@@ -54,6 +58,8 @@ var allowed = map[string][]string{
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
 		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "templates",
 		"pkg/chain", "pkg/internal/durable",
+		// Where the CA's key may be.
+		"pkg/token", "pkg/remote",
 		// What is to be quick to start, see its doc.go.
 		"cmd/virt-pki/early"},
 	"cmd/virt-pki/early":  {"pkg/certs"},
@@ -76,7 +82,8 @@ var testOnly = []string{"pkg/internal/archtest", "pkg/internal/gnutls", "pkg/int
 var doors = map[string][]string{
 	"github.com/BurntSushi/toml":         {"pkg/cluster"},
 	"github.com/cloudflare/cfssl":        {"pkg/ca", "pkg/crl"},
-	"github.com/cloudflare/cfssl/certdb": {"pkg/inventory", "pkg/ca"}, // ca: named by the interface signer.Signer
+	"github.com/cloudflare/cfssl/auth":   {"pkg/remote"},    // the HMAC of its API
+	"github.com/cloudflare/cfssl/certdb": {"pkg/inventory"}, // ca: named by the interface signer.Signer
 	"github.com/ebitengine/purego":       {"pkg/internal/gnutls", "cmd/virt-pki-gnutls", "cmd/virt-pki-pkcs11"},
 	"github.com/gobwas/glob":             {"pkg/dnmatch"},
 	"github.com/gofrs/flock":             {"pkg/inventory", "pkg/internal/durable"},
