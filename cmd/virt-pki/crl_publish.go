@@ -41,7 +41,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "lifetime", Usage: "`SPAN`: until the next list is due", DefaultText: "30d"},
 			&cli.BoolFlag{Name: "current", Usage: "put the list that is there into more places; make none"},
 			dryRunFlag(), jsonFlag(), quietFlag(),
-		}, passphraseFlags()...)...),
+		}, keyFlags()...)...),
 		Action: p.crlPublish,
 	}
 }

@@ -53,9 +53,9 @@ EXIT STATUS
 			&cli.StringSliceFlag{Name: "permit", Usage: "`NAME|NET`: the CA may certify only what is in it (name constraint)"},
 			&cli.StringSliceFlag{Name: "exclude", Usage: "`NAME|NET`: the CA may certify nothing in it"},
 			&cli.StringFlag{Name: "ca-cert", Usage: "`FILE`: take over this CA (PEM) instead of making one; needs --ca-key"},
-			&cli.StringFlag{Name: "ca-key", Usage: "`FILE`: the private key of --ca-cert, in PEM"},
+			&cli.StringFlag{Name: "ca-key", Usage: "`FILE|URI`: the private key of --ca-cert, in PEM or in a token (pkcs11:...); without --ca-cert a new CA's key is made in the token"},
 			&cli.StringFlag{Name: "ca-key-passphrase-file", Usage: "`FILE`: with the passphrase of --ca-key; without it that of the new key is tried"},
-		}, append(policyFlags(false), identityFlags()...)...), passphraseFlags()...),
+		}, append(policyFlags(false), append(identityFlags(), signerFlags()...)...)...), passphraseFlags()...),
 		Action: p.init,
 	}
 }
@@ -135,50 +135,72 @@ func (p *program) init(c *cli.Context) error {
 		v.plan(plan)
 		return p.printMade(c, v)
 	}
-	secret, err := p.passphrase(c).forNew()
-	if err != nil {
-		return err
+	var secret []byte
+	if found.inDirectory {
+		if secret, err = p.passphrase(c).forNew(); err != nil {
+			return err
+		}
 	}
 	show, done := p.progress(c.Bool("quiet"))
 	begun := p.now()
 	made, err := plan.Make(c.Context, func(ctx context.Context, dir string) (*ca.Authority, error) {
-		return found(ctx, dir, secret)
+		return found.authority(ctx, dir, secret)
 	}, cluster.Options{WriteOptions: writeOptions(), Progress: show, EveryPair: c.Bool("prove-every-pair")})
 	done()
+	found.settle(err == nil)
 	if err != nil {
 		return err
 	}
-	v.Authority.Encrypted = len(secret) > 0
+	v.Authority.Encrypted, v.Authority.KeyPlace = len(secret) > 0 || !found.inDirectory, found.where
 	v.made(made, p.now().Sub(begun))
 	v.next(spec, made, v.Authority.Dir, true)
 	return p.printMade(c, v)
 }
 
+// A founding makes the authority of a new cluster.
+type founding struct {
+	authority func(ctx context.Context, dir string, secret []byte) (*ca.Authority, error)
+	// inDirectory says that the CA's key lies in the authority's directory; otherwise where says where.
+	inDirectory bool
+	where       string
+	// settle is called when all is made, or not.
+	settle func(ok bool)
+}
+
+// found makes a founding whose key lies in the authority's directory.
+func found(authority func(context.Context, string, []byte) (*ca.Authority, error)) founding {
+	return founding{authority: authority, inDirectory: true, settle: func(bool) {}}
+}
+
 // foundation gives a double of the authority for the plan, and what makes the real one.
-func (p *program) foundation(c *cli.Context, spec cluster.Spec, policy ca.Policy) (*ca.Authority, func(context.Context, string, []byte) (*ca.Authority, error), error) {
-	if c.IsSet("ca-cert") != c.IsSet("ca-key") {
-		return nil, nil, usage("--ca-cert and --ca-key go together")
-	}
-	if c.IsSet("ca-cert") {
-		return p.adoption(c, spec, policy)
+func (p *program) foundation(c *cli.Context, spec cluster.Spec, policy ca.Policy) (*ca.Authority, founding, error) {
+	place, elsewhere, err := p.place(c)
+	switch {
+	case err != nil:
+		return nil, founding{}, err
+	case place.Remote != nil:
+		return p.remoteFoundation(c, spec, policy, place)
+	case !elsewhere && c.IsSet("ca-cert") != c.IsSet("ca-key"):
+		return nil, founding{}, usage("--ca-cert and --ca-key go together").hint("without --ca-cert: --ca-key pkcs11:... makes a new CA's key in a token")
+	case c.IsSet("ca-cert"):
+		return p.adoption(c, spec, policy, place)
 	}
 	cs := ca.Spec{Policy: policy, Now: spec.Now, Staged: true}
 	subject := c.String("ca-subject")
 	if !c.IsSet("ca-subject") && c.IsSet("base") {
 		subject = c.String("base") + "," + subject
 	}
-	var err error
 	if cs.Subject, err = parseDN("--ca-subject", subject); err != nil {
-		return nil, nil, err
+		return nil, founding{}, err
 	}
 	if t := c.String("ca-key-type"); t != "" {
 		if cs.Key, err = certs.ParseKeyAlgorithm(t); err != nil {
-			return nil, nil, invalid("--ca-key-type", t, err)
+			return nil, founding{}, invalid("--ca-key-type", t, err)
 		}
 	}
 	span, err := parseSpan(c.String("ca-lifetime"))
 	if err != nil || span < time.Minute {
-		return nil, nil, usage("--ca-lifetime %s: not a length of time such as 10y or 3650d", shellQuote(c.String("ca-lifetime")))
+		return nil, founding{}, usage("--ca-lifetime %s: not a length of time such as 10y or 3650d", shellQuote(c.String("ca-lifetime")))
 	}
 	cs.NotAfter = spec.Now.Add(span)
 	for _, l := range []struct {
@@ -187,34 +209,48 @@ func (p *program) foundation(c *cli.Context, spec cluster.Spec, policy ca.Policy
 	}{{"permit", false}, {"exclude", true}} {
 		for _, text := range c.StringSlice(l.flag) {
 			if err := cs.Constraints.ParseConstraint(text, l.excluded); err != nil {
-				return nil, nil, invalid("--"+l.flag, text, err)
+				return nil, founding{}, invalid("--"+l.flag, text, err)
 			}
 		}
 	}
 	double, err := cs.Rehearse()
 	if err != nil {
-		return nil, nil, err
+		return nil, founding{}, err
 	}
-	return double, func(ctx context.Context, dir string, secret []byte) (*ca.Authority, error) {
-		cs.Passphrase = secret
-		return ca.Create(ctx, dir, cs)
-	}, nil
+	if !elsewhere {
+		return double, found(func(ctx context.Context, dir string, secret []byte) (*ca.Authority, error) {
+			cs.Passphrase = secret
+			return ca.Create(ctx, dir, cs)
+		}), nil
+	}
+	settle := func(bool) {}
+	return double, founding{where: place.String(), settle: func(ok bool) { settle(ok) },
+		authority: func(ctx context.Context, dir string, _ []byte) (*ca.Authority, error) {
+			key, err := p.newKey(c, ctx, place, cs.Key)
+			if err != nil {
+				return nil, err
+			}
+			settle = func(ok bool) { p.settleKey(key, ok) }
+			cs.Signer, cs.Place = key, place
+			return ca.Create(ctx, dir, cs)
+		}}, nil
 }
 
 // adoption is foundation for a CA that exists.
-func (p *program) adoption(c *cli.Context, spec cluster.Spec, policy ca.Policy) (*ca.Authority, func(context.Context, string, []byte) (*ca.Authority, error), error) {
-	for _, f := range []string{"ca-subject", "ca-key-type", "ca-lifetime", "permit", "exclude"} {
-		if c.IsSet(f) {
-			return nil, nil, usage("--%s is for a new CA; --ca-cert takes one over", f)
-		}
+func (p *program) adoption(c *cli.Context, spec cluster.Spec, policy ca.Policy, place ca.Place) (*ca.Authority, founding, error) {
+	if err := onlyForNew(c, "--ca-cert"); err != nil {
+		return nil, founding{}, err
 	}
 	ad := ca.Adoption{CertPath: c.String("ca-cert"), KeyPath: c.String("ca-key"), Policy: policy, Now: spec.Now, Staged: true}
 	var err error
 	if ad.Cert, err = p.read("the CA certificate", ad.CertPath); err != nil {
-		return nil, nil, err
+		return nil, founding{}, err
+	}
+	if !place.InDirectory() {
+		return p.tokenAdoption(c, ad, place)
 	}
 	if ad.Key, err = p.read("the CA key", ad.KeyPath); err != nil {
-		return nil, nil, err
+		return nil, founding{}, err
 	}
 	source := p.passphrase(c)
 	if c.IsSet("ca-key-passphrase-file") {
@@ -222,17 +258,27 @@ func (p *program) adoption(c *cli.Context, spec cluster.Spec, policy ca.Policy) 
 	}
 	if _, err := certs.ParseKey(ad.Key, nil); errors.Is(err, certs.ErrPassphraseNeeded) {
 		if ad.KeyPassphrase, err = source.forExisting(fmt.Errorf("reading the CA key %q: %w", ad.KeyPath, err)); err != nil {
-			return nil, nil, err
+			return nil, founding{}, err
 		}
 	}
 	double, err := ad.Rehearse()
 	if err != nil {
-		return nil, nil, source.explain(err)
+		return nil, founding{}, source.explain(err)
 	}
-	return double, func(ctx context.Context, dir string, secret []byte) (*ca.Authority, error) {
+	return double, found(func(ctx context.Context, dir string, secret []byte) (*ca.Authority, error) {
 		ad.Passphrase = secret
 		return ca.Adopt(ctx, dir, ad)
-	}, nil
+	}), nil
+}
+
+// onlyForNew refuses flags that are for a new CA.
+func onlyForNew(c *cli.Context, flag string) error {
+	for _, f := range []string{"ca-subject", "ca-key-type", "ca-lifetime", "permit", "exclude"} {
+		if c.IsSet(f) {
+			return usage("--%s is for a new CA; %s takes one over", f, flag)
+		}
+	}
+	return nil
 }
 
 // spec decodes the flags that init and issue share, members aside.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -31,7 +30,7 @@ EXIT STATUS
 				&cli.StringFlag{Name: "out", Usage: "`DIR`: write a tree NAME into this directory"},
 				&cli.StringFlag{Name: "subject", Usage: "`DN`: the whole subject, instead of --base and CN=NAME"},
 				&cli.StringFlag{Name: "csr", Usage: "`FILE`: certify this request; its key stays where it is"},
-			}, append(policyFlags(true), identityFlags()...)...), passphraseFlags()...),
+			}, append(policyFlags(true), identityFlags()...)...), keyFlags()...),
 			Action: func(c *cli.Context) error { return p.issue(c, role) },
 		}
 	}
@@ -132,18 +131,4 @@ func (p *program) issuePlan(c *cli.Context, spec cluster.Spec, authority *ca.Aut
 		return nil, &fileError{name, "reading the request", err}
 	}
 	return spec.PlanCSR(authority, csr)
-}
-
-// unlock gives the authority its key, with a passphrase where it needs one, and reports whether it did.
-func (p *program) unlock(c *cli.Context, a *ca.Authority) (encrypted bool, err error) {
-	err = a.Unlock(nil)
-	if !errors.Is(err, certs.ErrPassphraseNeeded) {
-		return false, err
-	}
-	source := p.passphrase(c)
-	secret, err := source.forExisting(err)
-	if err != nil {
-		return true, err
-	}
-	return true, source.explain(a.Unlock(secret))
 }

@@ -48,8 +48,10 @@ type authorityView struct {
 	Key       string    `json:"key"`
 	NotAfter  time.Time `json:"not_after"`
 	Encrypted bool      `json:"encrypted"`
-	Libvirt   []string  `json:"libvirt"`
-	isNew     bool
+	// KeyPlace says where the key is when it is not in Dir.
+	KeyPlace string   `json:"key_place,omitempty"`
+	Libvirt  []string `json:"libvirt"`
+	isNew    bool
 }
 
 type identityView struct {
@@ -149,6 +151,8 @@ func (p *program) printMade(c *cli.Context, v makeView) error {
 		fmt.Fprintf(w, "  CA       %s, %s, until %s\n", visible(v.Authority.DN), v.Authority.Key, date(v.Authority.NotAfter))
 		switch {
 		case v.DryRun:
+		case v.Authority.KeyPlace != "":
+			fmt.Fprintf(w, "           its key is %s\n", visible(v.Authority.KeyPlace))
 		case v.Authority.Encrypted:
 			fmt.Fprintf(w, "           its key is encrypted: %s\n", filepath.Join(v.Authority.Dir, "private/cakey.pem"))
 		default:

@@ -41,7 +41,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "key-type", Usage: "`TYPE`: of new keys: ecdsa-p256, rsa3072, ...", DefaultText: "that of the old key"},
 			&cli.StringFlag{Name: "lifetime", Usage: "`SPAN`: how long they last (90d, 2y)", DefaultText: "the authority's policy"},
 			dryRunFlag(), jsonFlag(), quietFlag(),
-		}, passphraseFlags()...)...),
+		}, keyFlags()...)...),
 		Action: p.renew,
 	}
 }

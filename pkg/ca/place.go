@@ -145,8 +145,12 @@ func (p Place) marshal() ([]byte, error) {
 	if err := p.check(); err != nil {
 		return nil, err
 	}
-	text, err := json.MarshalIndent(placeText{placeSchema, p}, "", "  ")
-	return append(text, '\n'), err
+	var text bytes.Buffer
+	e := json.NewEncoder(&text)
+	e.SetEscapeHTML(false) // a URI is full of &
+	e.SetIndent("", "  ")
+	err := e.Encode(placeText{placeSchema, p})
+	return text.Bytes(), err
 }
 
 // unmarshalPlace reads signer.json.

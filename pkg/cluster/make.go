@@ -237,7 +237,7 @@ func (p *Plan) issue(ctx context.Context, o Options) (*batch, error) {
 		p.memory.Signed(one.DER, trusted[0].RawPublicKeyInfo)
 	}
 	for i, planned := range p.Identities() {
-		planned.NotAfter = issued[i].Entry.NotAfter
+		planned.NotAfter, planned.Findings = issued[i].Entry.NotAfter, issued[i].Findings
 		b.made.Identities = append(b.made.Identities, Identity{planned, issued[i].Entry.Serial})
 	}
 	return b, nil
