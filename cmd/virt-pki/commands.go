@@ -22,6 +22,7 @@ func (p *program) commands() []*cli.Command {
 		p.initCommand(), p.issueCommand(), p.checkCommand(), p.preflightCommand(), p.verifyCommand(),
 		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.priorityCommand(), p.confCommand(), p.explainCommand(), p.rulesCommand(),
 		p.renewCommand(), p.revokeCommand(), p.crlCommand(), p.listCommand(), p.expiryCommand(), p.inventoryCommand(),
+		p.caCommand(p.caServeCommand()),
 		p.completionCommand(), p.manCommand(),
 	}
 }

@@ -230,7 +230,18 @@ func (p *program) revoke(c *cli.Context) error {
 			v.Certificates[i].Revoked, v.Certificates[i].Reason = &at, &v.Reason
 		}
 	}
-	if len(keys) > 0 {
+	place, err := a.Place()
+	if err != nil {
+		return err
+	}
+	switch {
+	case len(keys) == 0:
+	case place.Remote != nil:
+		for _, k := range keys {
+			v.Next = append(v.Next, "virt-pki revoke "+k.Serial+" --reason "+v.Reason+"   # on the machine that signs, "+place.Remote.URL)
+		}
+		v.Next = append(v.Next, "virt-pki crl publish   # there; the list is made of what its inventory knows")
+	default:
 		v.Next = append(v.Next, "virt-pki crl publish --authority "+shellQuote(a.Dir())+" --out DIR   # or --pkipath DIR, --root DIR")
 	}
 	return p.printRevoked(c, v)

@@ -112,6 +112,11 @@ func remotePlace(c *cli.Context, url string) (*ca.RemotePlace, error) {
 // unlock gives the authority its key, from where the flags or the authority say that it is, and reports whether that is
 // protected: by a passphrase, a token or another machine.
 func (p *program) unlock(c *cli.Context, a *ca.Authority) (protected bool, err error) {
+	return p.unlockIn(c.Context, c, a)
+}
+
+// unlockIn is unlock for a key that is good until ctx ends.
+func (p *program) unlockIn(ctx context.Context, c *cli.Context, a *ca.Authority) (protected bool, err error) {
 	place, ok, err := p.place(c)
 	if err == nil && !ok && c.String("ca-key") == "" {
 		place, err = a.Place()
@@ -121,7 +126,7 @@ func (p *program) unlock(c *cli.Context, a *ca.Authority) (protected bool, err e
 	}
 	switch {
 	case place.Token != "":
-		key, err := p.openToken(c, c.Context, place.Token, token.Options{Public: a.PublicKey()})
+		key, err := p.openToken(c, ctx, place.Token, token.Options{Public: a.PublicKey()})
 		if err != nil {
 			return true, err
 		}

@@ -33,7 +33,7 @@ func (a *Authority) UseRemote(s RemoteSigner) { a.remote = s }
 
 // ErrListsElsewhere says that a revocation list is signed where the CA's key is.
 var ErrListsElsewhere = &placeError{"the CA's key is with a remote signer, and revocation lists are made there",
-	"there: virt-pki crl publish; then here: virt-pki crl publish --current"}
+	"on the machine that has the key: virt-pki crl publish; then copy the authority's cacrl.pem here: virt-pki crl publish --current"}
 
 // A placeError is about where the key is.
 type placeError struct{ text, hint string }

@@ -58,6 +58,8 @@ type ServerOptions struct {
 	TLS *tls.Config
 	// Admit, when set, judges a client's certificate, which TLS has verified, at each request. An error keeps it out.
 	Admit func(ctx context.Context, client *x509.Certificate) error
+	// Name, when set, gives a client's name for the log.
+	Name func(client *x509.Certificate) string
 	// Now gives the time.
 	Now func() time.Time
 	// Log is told of each request, from several goroutines; nil: of none.
@@ -201,7 +203,11 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	a := Access{Time: begun, Remote: r.RemoteAddr, Path: visible(r.URL.Path), Status: http.StatusOK}
 	if r.TLS != nil && len(r.TLS.PeerCertificates) > 0 {
-		a.Client = visible(r.TLS.PeerCertificates[0].Subject.String())
+		client := r.TLS.PeerCertificates[0]
+		a.Client = visible(client.Subject.String())
+		if s.Name != nil {
+			a.Client = visible(s.Name(client))
+		}
 	}
 	out, done, err := s.answer(ctx, r)
 	reply := answer{Success: err == nil, Errors: []message{}, Messages: []message{}, Result: json.RawMessage("null")}
