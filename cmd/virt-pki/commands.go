@@ -12,6 +12,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/preflight"
 	"github.com/virt-pki/virt-pki/pkg/priority"
 	"github.com/virt-pki/virt-pki/pkg/probe"
+	"github.com/virt-pki/virt-pki/pkg/unit"
 	"github.com/virt-pki/virt-pki/pkg/uri"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -30,5 +31,6 @@ func (p *program) commands() []*cli.Command {
 // catalogue gathers the rules of all packages.
 func catalogue() (finding.Catalogue, error) {
 	return finding.NewCatalogue(ca.Rules(), verify.Rules(), layout.Rules(), handshake.Rules(), uri.Rules(), probe.Rules(),
-		conf.Rules(), priority.Rules(), preflight.Rules(), chain.Rules())
+		conf.Rules(), priority.Rules(), preflight.Rules(), chain.Rules(),
+		unit.Rules())
 }

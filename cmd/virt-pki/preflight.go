@@ -21,6 +21,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/preflight"
+	"github.com/virt-pki/virt-pki/pkg/unit"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
@@ -59,7 +60,7 @@ EXIT STATUS
 			&cli.BoolFlag{Name: "socket-activated", Usage: "systemd passes the sockets, the -tls.socket among them"},
 			&cli.BoolFlag{Name: "no-resolve", Usage: "do not look names up: every URI is taken to lead to this daemon's machine"},
 			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: read-only connections"},
-			oneLibvirtFlag(),
+			&cli.StringFlag{Name: "libvirt", Usage: "`VERSION,...`: judge as these; \"auto\": the one that is installed", DefaultText: "auto, with --conf 9.0"},
 			&cli.StringFlag{Name: "client-libvirt", Usage: "the clients' libvirt `VERSION`, where it is another"},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 0, Usage: "how many clients at a time (`N`; 0: as many as there are processors)"},
 			atFlag(), failOnFlag(), jsonFlag(), formatFlag(), quietFlag(), colorFlag(),
@@ -75,7 +76,35 @@ type preflightView struct {
 	Connections []preflightAttempt `json:"connections"`
 	Findings    []finding.Finding  `json:"findings"`
 	Unchecked   []string           `json:"unchecked,omitempty"`
-	tally       map[finding.Outcome]int
+	// Versions say what comes out differently with the further versions of --libvirt.
+	Versions []preflightOther `json:"versions,omitempty"`
+	tally    map[finding.Outcome]int
+}
+
+// A preflightOther is the answer for another version: its daemon, and the connections that differ from the first one's.
+type preflightOther struct {
+	Libvirt     string             `json:"libvirt"`
+	Daemon      preflightDaemon    `json:"daemon"`
+	Connections []preflightAttempt `json:"connections"`
+	same        bool
+}
+
+// A preflightRun says how systemd runs the daemon.
+type preflightRun struct {
+	Unit      string            `json:"unit"`
+	State     string            `json:"state"`
+	Active    string            `json:"active,omitempty"`
+	Arguments []string          `json:"arguments"`
+	Sockets   []preflightSocket `json:"sockets"`
+}
+
+type preflightSocket struct {
+	Unit   string   `json:"unit"`
+	State  string   `json:"state"`
+	Active string   `json:"active,omitempty"`
+	Listen []string `json:"listen"`
+	// Passed says that the daemon is given it when it starts.
+	Passed bool `json:"passed"`
 }
 
 type preflightDaemon struct {
@@ -92,6 +121,8 @@ type preflightDaemon struct {
 	ListensTLS bool     `json:"listens_tls"`
 	ListensTCP bool     `json:"listens_tcp"`
 	TLSPort    string   `json:"tls_port,omitempty"`
+	// Run is there where units were read.
+	Run *preflightRun `json:"run,omitempty"`
 }
 
 type preflightAttempt struct {
@@ -127,8 +158,16 @@ func (p *program) preflight(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	h, err := p.preflightHost(c)
+	if err != nil {
+		return err
+	}
+	libvirts, err := p.preflightVersions(c, h)
+	if err != nil {
+		return err
+	}
 	memory := &verify.Memory{}
-	d, err := p.preflightDaemon(c, memory)
+	d, err := p.preflightDaemon(c, h, memory)
 	if err != nil {
 		return err
 	}
@@ -136,33 +175,33 @@ func (p *program) preflight(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	s := d.Start(c.Context)
-	v := preflightView{Schema: 1, Connections: make([]preflightAttempt, len(uris)), Findings: []finding.Finding{},
-		Unchecked: s.Unchecked, tally: map[finding.Outcome]int{}}
-	v.Daemon = preflightDaemon{Starts: s.Starts, LibvirtMessage: optional(s.LibvirtMessage), Cause: optional(s.Cause),
-		Program: d.Kind.String(), Libvirt: d.Libvirt.String(), Conf: d.ConfFile, Exit: s.Exit,
-		ListensTLS: s.Starts && s.ListensTLS, ListensTCP: s.Starts && s.ListensTCP}
-	if s.Starts && s.ListensTLS {
-		v.Daemon.TLSPort = s.Conf.TLSPort
-	}
-	if !s.Starts {
-		v.Daemon.Log = s.LogLines
-		if len(s.Findings) > 0 {
-			v.Daemon.Remedy = s.Findings[0].Remedy
+	var v preflightView
+	for i, libvirt := range libvirts {
+		d.Libvirt = libvirt
+		if c.String("client-libvirt") == "" {
+			client.Libvirt = libvirt
 		}
-	}
-	if err := p.connectAll(c, s, uris, client, &v); err != nil {
-		return err
-	}
-	if err := v.gather(s); err != nil {
-		return err
+		one, err := p.predict(c, h, d, client, uris)
+		if err != nil {
+			return err
+		}
+		if i == 0 {
+			v = one
+			continue
+		}
+		v.compare(one)
 	}
 	if err := p.printPreflight(v, format, c.Bool("quiet"), paint); err != nil {
 		return err
 	}
 	unchecked := len(v.Unchecked) > 0
-	failed := !s.Starts || finding.Worst(v.Findings) >= level
-	for _, a := range v.Connections {
+	failed := !v.Daemon.Starts || finding.Worst(v.Findings) >= level
+	all := v.Connections
+	for _, o := range v.Versions {
+		failed = failed || !o.Daemon.Starts
+		all = append(all[:len(all):len(all)], o.Connections...)
+	}
+	for _, a := range all {
 		failed = failed || a.Outcome != finding.Connected
 		unchecked = unchecked || len(a.Unchecked) > 0
 	}
@@ -175,8 +214,80 @@ func (p *program) preflight(c *cli.Context) error {
 	return nil
 }
 
+// predict judges the daemon's start and all connections as one version.
+func (p *program) predict(c *cli.Context, h *host, d preflight.Daemon, client preflight.Client, uris []string) (preflightView, error) {
+	s := d.Start(c.Context)
+	v := preflightView{Schema: 1, Connections: make([]preflightAttempt, len(uris)), Findings: []finding.Finding{},
+		Unchecked: append(s.Unchecked[:len(s.Unchecked):len(s.Unchecked)], h.unchecked...), tally: map[finding.Outcome]int{}}
+	v.Daemon = preflightDaemon{Starts: s.Starts, LibvirtMessage: optional(s.LibvirtMessage), Cause: optional(s.Cause),
+		Program: d.Kind.String(), Libvirt: d.Libvirt.String(), Conf: d.ConfFile, Exit: s.Exit,
+		ListensTLS: s.Starts && s.ListensTLS, ListensTCP: s.Starts && s.ListensTCP}
+	if s.Starts && s.ListensTLS {
+		v.Daemon.TLSPort = s.TLSPorts()
+	}
+	if d.Units != nil {
+		v.Daemon.Run = runOf(d.Units.Daemon(d.Kind.String()))
+	}
+	if !s.Starts {
+		v.Daemon.Log = s.LogLines
+		if len(s.Findings) > 0 {
+			v.Daemon.Remedy = s.Findings[0].Remedy
+		}
+	}
+	if err := p.connectAll(c, s, uris, client, &v); err != nil {
+		return v, err
+	}
+	return v, v.gather(s, p.around(h, d, s))
+}
+
+// runOf describes how systemd runs the daemon.
+func runOf(x *unit.Daemon) *preflightRun {
+	r := &preflightRun{Unit: x.Service.Name, State: string(x.Service.State), Sockets: []preflightSocket{}}
+	if x.Service.Running != nil {
+		r.Active = x.Service.Running.Active
+	}
+	if x.Command != nil {
+		r.Arguments = append([]string{}, x.Command.Args...)
+	}
+	for _, s := range x.Sockets {
+		k := preflightSocket{Unit: s.Name, State: string(s.State), Passed: s.Passed}
+		if s.Running != nil {
+			k.Active = s.Running.Active
+		}
+		for _, a := range s.Streams {
+			k.Listen = append(k.Listen, a.Text)
+		}
+		r.Sockets = append(r.Sockets, k)
+	}
+	return r
+}
+
+// compare adds what comes out differently with another version.
+func (v *preflightView) compare(o preflightView) {
+	d := preflightOther{Libvirt: o.Daemon.Libvirt, Daemon: o.Daemon, Connections: []preflightAttempt{}}
+	for i, a := range o.Connections {
+		if w := v.Connections[i]; a.Outcome != w.Outcome || deref(a.Cause) != deref(w.Cause) || deref(a.LibvirtMessage) != deref(w.LibvirtMessage) ||
+			deref(a.DaemonMessage) != deref(w.DaemonMessage) {
+			d.Connections = append(d.Connections, a)
+		}
+	}
+	d.same = o.Daemon.Starts == v.Daemon.Starts && deref(o.Daemon.Cause) == deref(v.Daemon.Cause) &&
+		deref(o.Daemon.LibvirtMessage) == deref(v.Daemon.LibvirtMessage)
+	v.Versions = append(v.Versions, d)
+	seen := map[string]bool{}
+	for _, f := range v.Findings {
+		seen[f.Rule+"\x00"+f.Subject+"\x00"+f.Message] = true
+	}
+	for _, f := range o.Findings {
+		if !seen[f.Rule+"\x00"+f.Subject+"\x00"+f.Message] {
+			f.Evidence = mapWith(f.Evidence, "libvirt", d.Libvirt)
+			v.Findings = append(v.Findings, f)
+		}
+	}
+}
+
 // gather puts all findings into one list, each once, consequences left out.
-func (v *preflightView) gather(s *preflight.Server) error {
+func (v *preflightView) gather(s *preflight.Server, around []finding.Finding) error {
 	cat, err := catalogue()
 	if err != nil {
 		return err
@@ -196,6 +307,7 @@ func (v *preflightView) gather(s *preflight.Server) error {
 		v.tally[a.Outcome]++
 		add(a.findings)
 	}
+	add(around)
 	return nil
 }
 
@@ -235,24 +347,19 @@ func (p *program) preflightURIs(c *cli.Context) ([]string, error) {
 }
 
 // preflightDaemon describes the daemon.
-func (p *program) preflightDaemon(c *cli.Context, memory *verify.Memory) (d preflight.Daemon, err error) {
+func (p *program) preflightDaemon(c *cli.Context, h *host, memory *verify.Memory) (d preflight.Daemon, err error) {
 	d.Memory = memory
-	if d.Libvirt, err = oneVersion(c); err != nil {
-		return d, err
-	}
 	if d.At, err = p.at(c); err != nil {
 		return d, err
 	}
 	root := c.String("root")
 	d.Machine = preflight.Machine{Home: p.home(), ConfigHome: p.getenv("XDG_CONFIG_HOME"), RuntimeDir: p.getenv("XDG_RUNTIME_DIR"),
-		Libvirt: d.Libvirt, ReadFile: p.readRegular, Exists: exists, Real: realDir}
-	below := func(name string) string { return name }
+		ReadFile: p.readRegular, Exists: exists, Real: realDir}
 	if root != "" {
 		r, err := os.OpenRoot(root)
 		if err != nil {
 			return d, err
 		}
-		below = func(name string) string { return filepath.Join(root, name) }
 		d.ReadFile = func(name string) ([]byte, error) { return readBelow(r, name) }
 		d.Exists = func(name string) bool {
 			_, err := r.Stat(strings.TrimLeft(name, "/"))
@@ -265,22 +372,10 @@ func (p *program) preflightDaemon(c *cli.Context, memory *verify.Memory) (d pref
 	if !c.Bool("no-resolve") {
 		d.Resolver = shortResolver{}
 	}
-	name := c.String("conf")
-	if name == "" {
-		name, d.Conf, err = p.hostConf(c.String("for"), below)
-	} else {
-		d.Conf, err = p.readFile(name)
-	}
-	if err != nil {
-		return d, fmt.Errorf("reading the daemon's configuration: %w", err)
-	}
-	d.ConfFile = name
-	if d.Kind, err = confKind(c.String("for"), name, d.Conf); err != nil {
+	if err := p.configuration(c, h, &d); err != nil {
 		return d, err
 	}
-	if d.Kind == conf.Other {
-		d.Kind = conf.Libvirtd
-	}
+	name := d.ConfFile
 	if !d.Kind.Daemon() {
 		return d, usage("%s is no daemon's configuration", name).hint("--conf takes libvirtd.conf or virtproxyd.conf; virt-pki conf judges the others")
 	}
@@ -299,6 +394,7 @@ func (p *program) preflightDaemon(c *cli.Context, memory *verify.Memory) (d pref
 	if c.Bool("socket-activated") {
 		d.Run.Listen, d.Run.SocketActivated, d.Run.TLSSocket = false, true, true
 	}
+	h.running(&d)
 	return d, nil
 }
 
@@ -330,10 +426,7 @@ func (p *program) preflightClient(c *cli.Context, memory *verify.Memory, at time
 	if err != nil {
 		return preflight.Client{}, err
 	}
-	version, err := oneVersion(c)
-	if err != nil {
-		return preflight.Client{}, err
-	}
+	var version verify.Version
 	if s := c.String("client-libvirt"); s != "" {
 		if version, err = verify.ParseVersion(s); err != nil {
 			return preflight.Client{}, usage("--client-libvirt: %s", err)

@@ -62,7 +62,11 @@ func (p *program) printPreflightText(v preflightView, paint painter) {
 	if d.Starts {
 		fmt.Fprintf(w, "%s, %s\n", paint.paint("32;1", "starts"), listens(d))
 	} else {
-		fmt.Fprintf(w, "%s (exit status %d) [%s]\n", paint.paint("31;1", "does not start"), d.Exit, deref(d.Cause))
+		exit := fmt.Sprintf(" (exit status %d)", d.Exit)
+		if d.Exit == 0 {
+			exit = "" // it is not even run
+		}
+		fmt.Fprintf(w, "%s%s [%s]\n", paint.paint("31;1", "does not start"), exit, deref(d.Cause))
 		for _, f := range v.Findings {
 			if d.Cause != nil && f.Rule == *d.Cause {
 				line("why", f.Message)
@@ -108,6 +112,9 @@ func (p *program) printPreflightText(v preflightView, paint painter) {
 			line("not checked", u)
 		}
 	}
+	for _, o := range v.Versions {
+		p.printOther(o, paint)
+	}
 	var rest []finding.Finding
 	for _, f := range v.Findings {
 		if !told[f.Rule+f.Subject+f.Message] {
@@ -137,4 +144,31 @@ func listens(d preflightDaemon) string {
 		return "listens for TCP without TLS"
 	}
 	return "listens for no remote connections"
+}
+
+// printOther says what comes out differently with another version.
+func (p *program) printOther(o preflightOther, paint painter) {
+	w := p.stdout
+	switch {
+	case o.same && len(o.Connections) == 0:
+		fmt.Fprintf(w, "with libvirt %s: the same\n", o.Libvirt)
+		return
+	case o.Daemon.Starts:
+		fmt.Fprintf(w, "with libvirt %s: %s, %s\n", o.Libvirt, paint.paint("32;1", "starts"), listens(o.Daemon))
+	default:
+		fmt.Fprintf(w, "with libvirt %s: %s [%s]\n", o.Libvirt, paint.paint("31;1", "does not start"), deref(o.Daemon.Cause))
+		for _, l := range o.Daemon.Log {
+			fmt.Fprintf(w, "    %-12s %s\n", "log", visible(l))
+		}
+	}
+	for _, a := range o.Connections {
+		cause := ""
+		if a.Cause != nil {
+			cause = " [" + *a.Cause + "]"
+		}
+		fmt.Fprintf(w, "    %s: %s%s\n", visible(a.URI), a.Outcome, cause)
+		if a.LibvirtMessage != nil && a.Outcome != finding.DaemonDown {
+			fmt.Fprintf(w, "        virsh says   error: %s\n", visible(*a.LibvirtMessage))
+		}
+	}
 }

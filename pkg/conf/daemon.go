@@ -25,8 +25,8 @@ type Run struct {
 	// Listen is libvirtd's argument --listen. virtproxyd needs none.
 	Listen bool
 	// SocketActivated says that systemd passes the sockets: settings of listening and of socket files are ignored.
-	// TLSSocket says that a -tls.socket is among them.
-	SocketActivated, TLSSocket bool
+	// TLSSocket and TCPSocket say that a -tls.socket and a -tcp.socket are among them.
+	SocketActivated, TLSSocket, TCPSocket bool
 	// NoPolkit and NoSASL are builds without them.
 	NoPolkit, NoSASL bool
 	// GroupExists looks a group up; nil: every group exists.
@@ -461,9 +461,12 @@ func (d *Daemon) ListensTLS() bool {
 	return d.ListenTLS && (d.Run.Listen || d.Kind == Virtproxyd)
 }
 
-// ListensTCP reports whether the daemon would accept TCP connections because of its configuration.
+// ListensTCP reports whether the daemon would accept TCP connections.
 func (d *Daemon) ListensTCP() bool {
-	return (d.Kind == Libvirtd && d.Run.Listen || d.Kind == Virtproxyd) && !d.Run.SocketActivated && d.ListenTCP
+	if d.Run.SocketActivated && (d.Kind == Libvirtd || d.Kind == Virtproxyd) {
+		return d.Run.TCPSocket
+	}
+	return (d.Kind == Libvirtd && d.Run.Listen || d.Kind == Virtproxyd) && d.ListenTCP
 }
 
 // TLSFiles are the credentials a configuration names.

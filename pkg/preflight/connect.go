@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/probe"
+	"github.com/virt-pki/virt-pki/pkg/unit"
 	"github.com/virt-pki/virt-pki/pkg/uri"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -180,42 +182,99 @@ func (a *attempt) reach(ctx context.Context, listens, tls bool) bool {
 	if s.listen != nil && addrs != nil && !slices.ContainsFunc(addrs, s.listensOn) {
 		return refused("listen-address-other", fmt.Sprintf("The client connects to %s, and the daemon listens on %s only.", words(addrs), words(s.listen)))
 	}
-	tlsPort, tcpPort := "", ""
-	if s.ListensTLS {
-		tlsPort = s.Conf.TLSPort
-	}
-	if s.ListensTCP {
-		tcpPort = s.Conf.TCPPort
-	}
-	right, wrong := tlsPort, tcpPort
-	if !tls {
-		right, wrong = tcpPort, tlsPort
-	}
-	is := func(text string) bool {
-		n, ok := s.port(text)
-		return ok && n == a.u.TCPPort()
+	right, wrong := s.doors(tls), s.doors(!tls)
+	takes := func(d door) bool {
+		return d.known && d.port == a.u.TCPPort() && (addrs == nil || slices.ContainsFunc(addrs, d.stream.Takes))
 	}
 	switch {
-	case listens && is(right):
+	case listens && slices.ContainsFunc(right, takes):
 		return true
-	case wrong != "" && is(wrong) && tls:
+	case slices.ContainsFunc(wrong, takes) && tls:
 		f := ruleByID("transport-crossed").Finding(a.URI, fmt.Sprintf("Port %d is where the daemon speaks without TLS.", a.u.TCPPort()))
 		f.LibvirtMessage = msgTerminated
 		a.conclude(finding.HandshakeFails, f)
 		return false
-	case wrong != "" && is(wrong):
+	case slices.ContainsFunc(wrong, takes):
 		f := ruleByID("transport-crossed").Finding(a.URI, fmt.Sprintf("Port %d is where the daemon speaks TLS.", a.u.TCPPort()))
 		f.LibvirtMessage = "Cannot recv data: Connection reset by peer"
 		a.conclude(finding.TransportFails, f)
 		return false
+	case !listens && s.deaf != nil:
+		f := *s.deaf
+		f.LibvirtMessage = fmt.Sprintf("unable to connect to server at '%s': Connection refused", a.u.Address())
+		a.conclude(finding.Network, f)
+		return false
 	case !listens:
 		return refused("daemon-does-not-listen", s.whyDeaf(tls))
 	}
-	message := fmt.Sprintf("The client connects to port %d, and the daemon listens on %s.", a.u.TCPPort(), right)
-	if _, ok := s.port(right); !ok {
-		message = fmt.Sprintf("The client connects to port %d, and the daemon listens on one that the system chooses: the configured port is %q.", a.u.TCPPort(), right)
+	for _, d := range right {
+		if d.known && d.port == a.u.TCPPort() {
+			return refused("listen-address-other", fmt.Sprintf("The client connects to %s, and the daemon's socket unit listens on %s only.",
+				words(addrs), doorsText(right)))
+		}
+	}
+	message := fmt.Sprintf("The client connects to port %d, and the daemon listens on %s.", a.u.TCPPort(), doorsText(right))
+	if !right[0].known {
+		message = fmt.Sprintf("The client connects to port %d, and the daemon listens on one that the system chooses: the configured port is %q.",
+			a.u.TCPPort(), right[0].text)
 	}
 	return refused("listen-port-other", message)
+}
+
+// A door is a port where the daemon waits for clients.
+type door struct {
+	text  string
+	port  uint16
+	known bool
+	// stream says on which addresses; its zero value is all.
+	stream unit.Stream
+}
+
+// doors lists where the daemon listens for TLS, or for TCP.
+func (s *Server) doors(tls bool) []door {
+	on, text, streams := s.ListensTLS, "", s.tcp
+	if tls {
+		streams = s.tls
+	} else {
+		on = s.ListensTCP
+	}
+	switch {
+	case !on:
+		return nil
+	case s.Conf.Run.SocketActivated:
+		var out []door
+		for _, x := range streams {
+			if x.Port != 0 {
+				out = append(out, door{x.Text, x.Port, true, x})
+			}
+		}
+		return out
+	case tls:
+		text = s.Conf.TLSPort
+	default:
+		text = s.Conf.TCPPort
+	}
+	n, ok := s.port(text)
+	return []door{{text, n, ok, unit.Stream{}}}
+}
+
+// TLSPort gives the port on which the daemon listens for TLS, the first of several; 0: it does not, or the system chooses it.
+func (s *Server) TLSPort() uint16 {
+	for _, d := range s.doors(true) {
+		return d.port
+	}
+	return 0
+}
+
+// TLSPorts gives where it listens for TLS as the configuration, or the socket unit, has it.
+func (s *Server) TLSPorts() string { return doorsText(s.doors(true)) }
+
+func doorsText(doors []door) string {
+	var out []string
+	for _, d := range doors {
+		out = append(out, d.text)
+	}
+	return strings.Join(out, " and ")
 }
 
 // listensOn reports whether the daemon listens on an address. IPv6 sockets take no IPv4 (virNetSocketNewListenTCP).

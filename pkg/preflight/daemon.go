@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -16,6 +18,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/priority"
 	"github.com/virt-pki/virt-pki/pkg/probe"
+	"github.com/virt-pki/virt-pki/pkg/unit"
 	"github.com/virt-pki/virt-pki/pkg/uri"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -27,8 +30,18 @@ type Daemon struct {
 	Kind     conf.Kind
 	Conf     []byte
 	ConfFile string
-	// Run says how it is run. Its Libvirt and Session are set from the Machine.
+	// ConfErr says why a file that --config names cannot be read; Conf counts for nothing then.
+	ConfErr error
+	// Run says how it is run. Its Libvirt and Session are set from the Machine; with Units, --listen and the sockets are
+	// theirs.
 	Run conf.Run
+	// Units say how systemd runs the daemon, as package unit found it; nil: Run says it, and the sockets of a socket-activated
+	// daemon have the ports of libvirt's own units. Shown gives the name by which a file of the daemon's machine is called
+	// in findings; nil: its own.
+	Units *unit.Survey
+	Shown func(path string) string
+	// Ports are the listening TCP sockets of the machine now; nil: they are not known, or nothing runs there.
+	Ports []Listening
 	// At is the time by which certificates are judged.
 	At time.Time
 	// Memory of signatures may be shared by both ends and many predictions.
@@ -60,6 +73,10 @@ type Server struct {
 	d       Daemon
 	own     credentials
 	allowed *dnmatch.List
+	// tls and tcp are the addresses of passed sockets.
+	tls, tcp []unit.Stream
+	// deaf is why nothing listens although the daemon could; nil: it is the daemon that does not.
+	deaf *finding.Finding
 	// listen holds the addresses it listens on; nil: all.
 	listen []netip.Addr
 	cause  finding.Finding
@@ -73,19 +90,40 @@ type Server struct {
 func (d Daemon) Start(ctx context.Context) *Server {
 	d.Run.Libvirt = conf.Release{Major: d.Libvirt.Major, Minor: d.Libvirt.Minor}
 	d.Run.Session = !d.Root
-	s := &Server{d: d}
+	s := &Server{}
+	if d.Units != nil {
+		d.Run = s.runByUnit(d)
+	} else if d.Run.SocketActivated {
+		s.tls, s.tcp = []unit.Stream{{Text: "16514", Port: 16514}}, []unit.Stream{{Text: "16509", Port: 16509}}
+	}
+	s.d = d
+	if s.unitRefuses(beforeConfiguration) {
+		return s
+	}
+	if d.ConfErr != nil {
+		text := fmt.Sprintf("Failed to open file '%s': %s", d.ConfFile, reason(d.ConfErr))
+		f := ruleByID("configuration-missing").Finding(d.ConfFile, fmt.Sprintf("The daemon is told by --config to read %q: %s.", d.ConfFile, reason(d.ConfErr)))
+		f.LibvirtMessage = fmt.Sprintf("Can't load config file: %s: %s", text, d.ConfFile)
+		s.fails(f)
+		s.Exit = exitArguments
+		return s
+	}
 	o := conf.LintOptions{Kind: d.Kind, Run: d.Run, GnuTLS: d.GnuTLS}
 	f, err := conf.ParseFor(d.Conf, d.ConfFile, d.Run.Libvirt)
 	if err != nil {
-		_, s.Findings = conf.Check(d.Conf, d.ConfFile, o)
+		_, found := conf.Check(d.Conf, d.ConfFile, o)
+		s.Findings = append(s.Findings, found...)
 		s.refused(err, s.Findings)
 		return s
 	}
-	s.Findings = conf.Lint(f, o)
+	s.Findings = append(s.Findings, conf.Lint(f, o)...)
 	c, err := conf.ReadDaemon(f, d.Kind, d.Run)
 	s.Conf = c
 	if err != nil {
 		s.refused(err, s.Findings)
+		return s
+	}
+	if s.unitRefuses(beforeNetwork) {
 		return s
 	}
 	s.ListensTLS, s.ListensTCP = c.ListensTLS(), c.ListensTCP()
@@ -106,8 +144,27 @@ func (d Daemon) Start(ctx context.Context) *Server {
 			}
 		}
 	}
+	if s.unitRefuses(afterNetwork) {
+		return s
+	}
 	s.Starts = true
+	s.listening()
 	return s
+}
+
+// reason is the error's own text as the C library words it.
+func reason(err error) string {
+	var no syscall.Errno
+	if errors.As(err, &no) {
+		err = no
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return "No such file or directory"
+	}
+	if text := err.Error(); text != "" {
+		return strings.ToUpper(text[:1]) + text[1:]
+	}
+	return ""
 }
 
 // refused concludes with libvirt's no to the configuration; among the findings is the one that says it.
@@ -186,6 +243,9 @@ func (s *Server) credentials() bool {
 
 // bind predicts whether the daemon can listen (virNetSocketNewListenTCP).
 func (s *Server) bind(ctx context.Context, port string) bool {
+	if s.Conf.Run.SocketActivated {
+		return s.socketsFree()
+	}
 	address := s.Conf.ListenAddr
 	if _, ok := portNumber(port); !ok && port != "" && s.d.ReadFile != nil && !s.knownService(port) {
 		f := ruleByID("listen-port-unknown").Finding(s.d.ConfFile, fmt.Sprintf("The port %q is neither a number nor a service of /etc/services.", port))
@@ -197,7 +257,7 @@ func (s *Server) bind(ctx context.Context, port string) bool {
 		return s.fails(f)
 	}
 	if address == nil || s.listen != nil {
-		return true
+		return s.free(port)
 	}
 	if s.d.Resolver == nil {
 		s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether listen_addr %q is an address of that machine: names were not looked up", *address))
@@ -224,6 +284,42 @@ func (s *Server) bind(ctx context.Context, port string) bool {
 		f.LibvirtMessage = "Unable to bind to port: Cannot assign requested address"
 		return s.fails(f)
 	}
+	return s.free(port)
+}
+
+// free judges whether the daemon gets its port. It goes on when it gets it for one address at least.
+func (s *Server) free(port string) bool {
+	n, ok := s.port(port)
+	if !ok {
+		return true
+	}
+	wanted := s.listen
+	if wanted == nil {
+		wanted = []netip.Addr{netip.IPv4Unspecified(), netip.IPv6Unspecified()}
+	}
+	var left []netip.Addr
+	var by Listening
+	for _, w := range wanted {
+		l, taken := s.taken(n, func(a netip.Addr) bool { return clash(w, a) })
+		if taken {
+			by = l
+		} else {
+			left = append(left, w)
+		}
+	}
+	if by.Port == 0 {
+		return true
+	}
+	f := ruleByID("port-taken").Finding(s.d.ConfFile, fmt.Sprintf("Port %d is taken: %s.", n, by))
+	f.Remedy = fmt.Sprintf("ss -ltnp sport = :%d, and stop that program; or another port in %s", n, s.d.ConfFile)
+	if len(left) == 0 {
+		f.LibvirtMessage = "Unable to bind to port: Address already in use"
+		return s.fails(f)
+	}
+	f.Severity, f.Effect = finding.Warning, finding.NoEffect
+	f.Message = fmt.Sprintf("Port %d is taken: %s. The daemon goes on with %s only.", n, by, words(left))
+	s.Findings = append(s.Findings, f)
+	s.listen = left
 	return true
 }
 

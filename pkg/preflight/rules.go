@@ -83,6 +83,39 @@ var rules = []finding.Rule{
 		Good: "a started -tls.socket", Bad: "listen_tls = 1 and no --listen", Source: "libvirt daemonSetupNetworking",
 	},
 	{
+		ID: "configuration-missing", Title: "The file that --config names is there", Severity: finding.Error, Effect: finding.RefusesToStart,
+		Text:            "Without /etc/libvirt/libvirtd.conf the daemon goes on with its defaults. A file that --config names has to be there.",
+		LibvirtMessages: []string{"Can't load config file: Failed to open file '{path}': {error}: {path}"},
+		Remedy:          "correct --config where the arguments stand: systemctl cat libvirtd.service shows where that is", Good: "no --config",
+		Bad: "--config /etc/libvirtd.conf", Source: "libvirt daemonConfigLoadFile",
+	},
+	{
+		ID: "other-daemons-configuration", Title: "Settings stand in the file of the daemon that serves", Severity: finding.Warning, Effect: finding.Ignores,
+		Text: "libvirtd reads libvirtd.conf and virtproxyd reads virtproxyd.conf. With modular daemons virtproxyd does remote access, and what stands in " +
+			"libvirtd.conf, TLS settings included, is read by nobody; with the monolithic libvirtd it is the other way round. What is set in " +
+			"the files of the per-driver daemons (virtqemud.conf and so on) never counts.",
+		Remedy: "move the settings into the file of the daemon that runs: systemctl list-units 'libvirtd*' 'virtproxyd*'",
+		Good:   "tls_allowed_dn_list in virtproxyd.conf, virtproxyd-tls.socket enabled", Bad: "tls_allowed_dn_list in libvirtd.conf, virtproxyd-tls.socket enabled",
+		Source: "libvirt docs/daemons.rst",
+	},
+	{
+		ID: "port-taken", Title: "No other program has the daemon's port", Severity: finding.Error, Effect: finding.RefusesToStart,
+		Text: "A daemon that listens by itself ends when its port is taken on all addresses it wants; where only IPv4 or only IPv6 is taken, it goes on with the " +
+			"other and says nothing. A socket unit fails.",
+		LibvirtMessages: []string{"Unable to bind to port: Address already in use"},
+		Remedy:          "ss -ltnp sport = :16514, and stop that program, or give the daemon another port", Good: "a free port",
+		Bad: "a proxy on port 16514", Source: sourceListen,
+	},
+	{
+		ID: "firewall-unopened", Title: "The firewall names the port", Severity: finding.Note, Effect: finding.NoEffect,
+		Text: "There are rules of a firewall, and none of them names the daemon's port or the service libvirt-tls. Whether they let it in is not judged: a rule " +
+			"may accept everything of a network.",
+		LibvirtMessages: []string{"unable to connect to server at '{host}:{port}': Connection timed out",
+			"unable to connect to server at '{host}:{port}': No route to host"},
+		Remedy: "firewall-cmd --permanent --add-service=libvirt-tls; firewall-cmd --reload, or its like of another firewall",
+		Good:   `<service name="libvirt-tls"/> in the zone`, Bad: "a zone with ssh only", Source: "firewalld's service libvirt-tls",
+	},
+	{
 		ID: "transport-crossed", Title: "Transport and port belong together", Severity: finding.Error, Effect: finding.RefusesPeer,
 		Text:            "The TLS port speaks TLS from the first byte on, the TCP port never does.",
 		LibvirtMessages: []string{"Cannot recv data: Connection reset by peer", msgTerminated},

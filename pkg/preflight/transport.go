@@ -3,6 +3,7 @@ package preflight
 import (
 	"fmt"
 	"path"
+	"strconv"
 
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
@@ -62,7 +63,7 @@ func (a *attempt) unix() bool {
 // socketDir is where the daemon makes its sockets.
 func (s *Server) socketDir() string {
 	switch {
-	case s.Conf != nil && s.Conf.UnixSockDir != nil:
+	case s.Conf != nil && s.Conf.UnixSockDir != nil && !s.Conf.Run.SocketActivated:
 		return *s.Conf.UnixSockDir
 	case s.d.Root:
 		return "/run/libvirt"
@@ -109,11 +110,32 @@ func (a *attempt) mode(readOnly bool) bool {
 		return true // a daemon of this very user
 	}
 	m := conf.Mode(text)
+	if a.s.Conf.Run.SocketActivated {
+		m = a.s.socketMode(readOnly)
+	}
 	if m&0o002 == 0 && m&0o020 != 0 && a.s.Conf.UnixSockGroup != nil {
 		a.Unchecked = append(a.Unchecked, fmt.Sprintf("whether the user is a member of the group %q", *a.s.Conf.UnixSockGroup))
 		return true
 	}
 	return m&0o002 != 0
+}
+
+// socketMode is SocketMode= of the unit that passes a UNIX socket; libvirt's own units have 0666, which is systemd's default.
+func (s *Server) socketMode(readOnly bool) uint32 {
+	suffix := ""
+	if readOnly {
+		suffix = "-ro"
+	}
+	if s.d.Units != nil {
+		if x := s.d.Units.Daemon(s.d.Kind.String()); x != nil && x.Socket(suffix) != nil && x.Socket(suffix).File != nil {
+			if e, ok := x.Socket(suffix).File.Last("Socket", "SocketMode"); ok && e.Value != "" {
+				if n, err := strconv.ParseUint(e.Value, 8, 16); err == nil {
+					return uint32(n)
+				}
+			}
+		}
+	}
+	return 0o666
 }
 
 // insideClient is a driver that needs no daemon.

@@ -14,6 +14,7 @@ var allowed = map[string][]string{
 	"pkg/uri":       {},
 	"pkg/priority":  {},
 	"templates":     {},
+	"pkg/unit":      {},
 	"pkg/dn":        {"pkg/internal/der"},
 	"pkg/dnmatch":   {"pkg/dn"},
 	"pkg/certs":     {"pkg/dn", "pkg/internal/der", "pkg/internal/signature"},
@@ -48,7 +49,9 @@ var allowed = map[string][]string{
 
 	"pkg/preflight": {"pkg/conf", "pkg/uri", "pkg/verify", "pkg/handshake", "pkg/priority", "pkg/certs", "pkg/crl", "pkg/dn", "pkg/dnmatch",
 		// What a prediction shares with a real attempt: name look-up, libvirt.conf, and the rules of the stages.
-		"pkg/probe"},
+		"pkg/probe",
+		// How systemd runs the daemon.
+		"pkg/unit"},
 
 	"pkg/internal/der":       {},
 	"pkg/internal/durable":   {},
@@ -56,7 +59,7 @@ var allowed = map[string][]string{
 	"pkg/internal/signature": {"pkg/internal/der"},
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
-		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "templates",
+		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "pkg/unit", "templates",
 		"pkg/chain", "pkg/internal/durable",
 		// Where the CA's key may be.
 		"pkg/token", "pkg/remote",

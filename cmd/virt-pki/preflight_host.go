@@ -1,0 +1,259 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/conf"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/preflight"
+	"github.com/virt-pki/virt-pki/pkg/unit"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// A host is the daemon's machine, as far as it can be looked at: this one, or a tree that stands for one.
+type host struct {
+	root string // empty: this machine
+	tree *unit.Tree
+	// survey says how systemd runs the daemons; nil: that is not looked at, or there is no systemd.
+	survey *unit.Survey
+	// unchecked says what of it could not be found out.
+	unchecked []string
+}
+
+// below gives the name by which a file of the machine is reached from here.
+func (h *host) below(name string) string {
+	if h.root == "" {
+		return name
+	}
+	return filepath.Join(h.root, name)
+}
+
+// preflightHost looks at the machine that --root names, or at this one. With a configuration that is given explicitly and no
+// tree, and with options that say how the daemon is run, its units are not read.
+func (p *program) preflightHost(c *cli.Context) (*host, error) {
+	h := &host{root: c.String("root")}
+	if h.root == "" {
+		h.tree = unit.New(os.DirFS("/"))
+	} else {
+		r, err := os.OpenRoot(h.root)
+		if err != nil {
+			return nil, err
+		}
+		h.tree = unit.New(r.FS())
+	}
+	said := c.Bool("no-listen") || c.Bool("socket-activated") || c.Bool("session")
+	if said || !h.tree.HasUnits() || h.root == "" && c.String("conf") != "" {
+		return h, nil
+	}
+	var running []unit.Running
+	if h.root == "" && h.tree.Exists("/run/systemd/system") {
+		out, err := p.outputOf(c.Context, append([]string{"systemctl", "show", "--no-pager",
+			"--property=" + strings.Join(unit.ShowProperties(), ",")}, unit.ShowUnits()...)...)
+		if err != nil {
+			h.unchecked = append(h.unchecked, "what systemd runs now: "+err.Error())
+		}
+		running = unit.ParseShow(out)
+	}
+	if s := h.tree.Survey(running); len(s.Daemons) > 0 {
+		h.survey = s
+	}
+	return h, nil
+}
+
+// commandPatience bounds the programs that are asked about this machine.
+const commandPatience = 5 * time.Second
+
+// outputOf runs a program to its end and gives what it prints.
+func (p *program) outputOf(ctx context.Context, args ...string) ([]byte, error) {
+	ctx, cancel := context.WithTimeout(ctx, commandPatience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_COLORS=0")
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	var ee *exec.ExitError
+	switch {
+	case ctx.Err() != nil:
+		err = fmt.Errorf("%s does not answer", args[0])
+	case errors.As(err, &ee):
+		text, _, _ := strings.Cut(strings.TrimSpace(string(ee.Stderr)), "\n")
+		err = fmt.Errorf("%s ends with exit status %d: %s", args[0], ee.ExitCode(), text)
+	}
+	return out, err
+}
+
+// configuration finds the daemon's configuration: the one that --conf names, else that of the daemon that does TLS there.
+func (p *program) configuration(c *cli.Context, h *host, d *preflight.Daemon) (err error) {
+	name, program := c.String("conf"), c.String("for")
+	var runs *unit.Daemon
+	if h.survey != nil {
+		if runs = h.survey.Remote(); program != "" {
+			runs = h.survey.Daemon(program)
+		}
+	}
+	switch {
+	case name != "":
+		d.Conf, err = p.readFile(name)
+	case runs != nil:
+		program, name = runs.Name, h.below("/etc/libvirt/"+runs.Name+".conf")
+		if runs.Arguments.Configured {
+			name = h.below(runs.Arguments.Config)
+		}
+		if d.Conf, err = p.readFile(name); err != nil && runs.Arguments.Configured {
+			d.ConfErr, err = err, nil
+		} else if errors.Is(err, fs.ErrNotExist) {
+			d.Conf, err = nil, nil // the daemon goes on with its defaults
+		}
+	default:
+		name, d.Conf, err = p.hostConf(program, h.below)
+	}
+	if err != nil {
+		return fmt.Errorf("reading the daemon's configuration: %w", err)
+	}
+	d.ConfFile = name
+	if d.Kind, err = confKind(program, name, d.Conf); err != nil {
+		return err
+	}
+	if d.Kind == conf.Other {
+		d.Kind = conf.Libvirtd
+	}
+	return nil
+}
+
+// running hands over how systemd runs the daemon and who has its ports.
+func (h *host) running(d *preflight.Daemon) {
+	if h.survey == nil || h.survey.Daemon(d.Kind.String()) == nil {
+		return
+	}
+	d.Units, d.Shown = h.survey, h.below
+	if h.root == "" {
+		ports, err := preflight.ReadListening(os.DirFS("/proc"))
+		if err != nil {
+			h.unchecked = append(h.unchecked, "which ports are taken: "+err.Error())
+		}
+		d.Ports = ports
+	}
+}
+
+// around gives findings about what surrounds the daemon on its machine: configurations of other daemons, and firewalls.
+func (p *program) around(h *host, d preflight.Daemon, s *preflight.Server) []finding.Finding {
+	if d.Units == nil {
+		return nil
+	}
+	var out []finding.Finding
+	for _, n := range h.tree.Glob("/etc/libvirt/*.conf") {
+		k := conf.KindOf(n)
+		if k == d.Kind || !k.Daemon() {
+			continue
+		}
+		if text, err := h.tree.ReadFile(n); err == nil {
+			out = append(out, preflight.OtherDaemon(text, h.below(n), d.Kind, d.ConfFile)...)
+		}
+	}
+	if port := s.TLSPort(); s.Starts && s.ListensTLS && port != 0 {
+		out = append(out, preflight.Firewall(h.tree, port, h.below)...)
+	}
+	return out
+}
+
+const autoVersion = "auto"
+
+// preflightVersions reads --libvirt: several versions, or what is installed on the daemon's machine. Without it that is
+// tried, too, where the machine's own configuration is judged.
+func (p *program) preflightVersions(c *cli.Context, h *host) ([]verify.Version, error) {
+	s := c.String("libvirt")
+	switch {
+	case s == autoVersion:
+		v, err := p.installedVersion(c.Context, h)
+		if err != nil {
+			return nil, usage("--libvirt auto: %s", err).hint("say which: --libvirt 9.0")
+		}
+		return []verify.Version{v}, nil
+	case s != "":
+		return versions(c)
+	case c.String("conf") == "":
+		if v, err := p.installedVersion(c.Context, h); err == nil {
+			return []verify.Version{v}, nil
+		}
+	}
+	return []verify.Version{verify.Oldest}, nil
+}
+
+var (
+	libraryName  = regexp.MustCompile(`^libvirt\.so\.0\.(\d+)\.(\d+)$`)
+	printedAfter = regexp.MustCompile(`\(libvirt\) (\d+\.\d+\.\d+)`)
+)
+
+// installedVersion finds out the version of the libvirt that is installed: from Debian's packages, whose version says more than
+// the number, from the library's file name, from what the daemon of this machine prints.
+func (p *program) installedVersion(ctx context.Context, h *host) (verify.Version, error) {
+	if b, err := h.tree.ReadFile("/var/lib/dpkg/status"); err == nil {
+		for _, name := range []string{"libvirt-daemon", "libvirt-daemon-common", "libvirt0"} {
+			if s := debianVersion(string(b), name); s != "" {
+				return verify.ParseVersion(s)
+			}
+		}
+	}
+	for _, pattern := range []string{"/usr/lib64", "/usr/lib", "/usr/lib/*-linux-gnu*", "/usr/local/lib", "/usr/local/lib64"} {
+		for _, dir := range append([]string{pattern}, h.tree.Glob(pattern)...) {
+			for _, n := range h.tree.Glob(dir + "/libvirt.so.0.*") {
+				if m := libraryName.FindStringSubmatch(filepath.Base(n)); m != nil {
+					version, _ := strconv.Atoi(m[1])
+					return verify.ParseVersion(fmt.Sprintf("%d.%d.%s", version/1000, version%1000, m[2]))
+				}
+			}
+		}
+	}
+	if h.root == "" {
+		for _, program := range []string{"/usr/sbin/libvirtd", "/usr/sbin/virtproxyd", "libvirtd"} {
+			out, err := p.outputOf(ctx, program, "--version")
+			if m := printedAfter.FindSubmatch(out); err == nil && m != nil {
+				return verify.ParseVersion(string(m[1]))
+			}
+		}
+	}
+	where := "on this machine"
+	if h.root != "" {
+		where = "in " + quote(h.root)
+	}
+	return verify.Version{}, fmt.Errorf("no libvirt is to be found %s", where)
+}
+
+// debianVersion finds the version of an installed package in dpkg's list.
+func debianVersion(status, name string) string {
+	_, rest, ok := strings.Cut("\n"+status, "\nPackage: "+name+"\n")
+	if !ok {
+		return ""
+	}
+	paragraph, _, _ := strings.Cut(rest, "\n\n")
+	installed, version := false, ""
+	for line := range strings.Lines(paragraph) {
+		key, value, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch key {
+		case "Status":
+			installed = slices.Contains(strings.Fields(value), "installed")
+		case "Version":
+			version = value
+		}
+	}
+	if !installed {
+		return ""
+	}
+	if _, after, epoch := strings.Cut(version, ":"); epoch {
+		version = after
+	}
+	return version
+}

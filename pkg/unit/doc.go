@@ -1,0 +1,18 @@
+// Package unit reads how systemd runs libvirt's daemons: unit files with their drop-ins, the environment and argument
+// files they name, the arguments that come out, and the sockets that systemd passes.
+//
+// Call [New] with the root of a machine's files (os.DirFS("/"), or any tree that stands for one) and then [Tree.Survey]:
+// it says of libvirtd and virtproxyd whether they are installed, what starts them, with which arguments, and on which
+// addresses their sockets listen, and [Survey.Findings] says what is wrong with it. What systemctl show prints about the
+// running state can be given to it, see [ParseShow]; the package runs nothing itself. [Tree.Load], [Tree.State] and
+// [File.Command] are the parts, and work for any unit.
+//
+// The unit grammar is that of systemd.syntax(7), systemd.unit(5), systemd.exec(5) and systemd.service(5): search path,
+// drop-ins, masks and aliases, empty assignments, Environment= and EnvironmentFile=, splitting and substitution of
+// ExecStart=. The state of a unit file was compared with systemctl --root of systemd 252. What the daemons make of arguments
+// and sockets follows main and daemonSetupNetworking of libvirt's remote_daemon.c and virSystemdActivation, confirmed with libvirt
+// 9.0.0, 11.3.0 and 12.8.0.
+//
+// Not done: templates and instances, conditions (ConditionPathExists= and its likes), generators, presets (they decide
+// what an installation enables, not what is enabled), and specifiers that depend on the running machine.
+package unit

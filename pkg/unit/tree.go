@@ -1,0 +1,392 @@
+package unit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path"
+	"slices"
+	"sort"
+	"strings"
+)
+
+// SearchPath lists the directories of the system's units, the first wins (systemd.unit(5), "System Unit Search Path"; /lib,
+// where it is another directory than /usr/lib, stands where Debian has it).
+// The slice is the caller's.
+func SearchPath() []string { return slices.Clone(searchPath) }
+
+var searchPath = []string{
+	"/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient", "/run/systemd/generator.early",
+	"/etc/systemd/system", "/etc/systemd/system.attached", "/run/systemd/system", "/run/systemd/system.attached",
+	"/run/systemd/generator", "/usr/local/lib/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system",
+	"/run/systemd/generator.late",
+}
+
+// A Tree is a machine's files, in which units are looked up. Symbolic links are followed inside the tree, as that machine
+// would follow them. It may be used by several goroutines.
+type Tree struct {
+	fsys fs.FS
+	dirs []string
+}
+
+// New gives the tree whose root is fsys; it should be able to read links (fs.ReadLinkFS), as that of os.DirFS and that of
+// os.Root are.
+func New(fsys fs.FS) *Tree {
+	t := &Tree{fsys: fsys}
+	seen := map[string]bool{}
+	for _, d := range searchPath {
+		real, info, err := t.resolve(d)
+		if err != nil || !info.IsDir() || seen[real] || real != d && slices.Contains(searchPath, real) {
+			continue // /lib is /usr/lib on most machines
+		}
+		seen[real] = true
+		t.dirs = append(t.dirs, d)
+	}
+	return t
+}
+
+// HasUnits reports whether there is a directory of units at all.
+func (t *Tree) HasUnits() bool { return len(t.dirs) > 0 }
+
+const (
+	maxLinks = 40
+	maxFile  = 4 << 20
+)
+
+var errLinks = errors.New("too many levels of symbolic links")
+
+// resolve follows the links of an absolute path and gives the path without them.
+func (t *Tree) resolve(name string) (string, fs.FileInfo, error) {
+	done, rest, links := "", strings.Trim(path.Clean("/"+name), "/"), 0
+	info, err := fs.Stat(t.fsys, ".")
+	for err == nil && rest != "" {
+		var part string
+		part, rest, _ = strings.Cut(rest, "/")
+		switch part {
+		case "", ".":
+			continue
+		case "..":
+			done = strings.TrimPrefix(path.Dir("/"+done), "/")
+			continue
+		}
+		next := path.Join(done, part)
+		if info, err = fs.Lstat(t.fsys, next); err != nil {
+			break
+		}
+		if info.Mode()&fs.ModeSymlink == 0 {
+			done = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return "", nil, &fs.PathError{Op: "open", Path: name, Err: errLinks}
+		}
+		target, err := fs.ReadLink(t.fsys, next)
+		if err != nil {
+			return "", nil, err
+		}
+		if strings.HasPrefix(target, "/") {
+			done = ""
+		}
+		rest = strings.Trim(target+"/"+rest, "/")
+		info, err = fs.Stat(t.fsys, cmpOr(done, "."))
+		if err != nil {
+			return "", nil, err
+		}
+	}
+	if err != nil {
+		return "", nil, &fs.PathError{Op: "open", Path: name, Err: cause(err)}
+	}
+	if info, err = fs.Lstat(t.fsys, cmpOr(done, ".")); err != nil {
+		return "", nil, err
+	}
+	return "/" + done, info, nil
+}
+
+func cmpOr(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
+
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
+// ReadFile reads a file by its absolute name. Anything but a regular file, and more than 4 MiB, is an error.
+func (t *Tree) ReadFile(name string) ([]byte, error) {
+	real, info, err := t.resolve(name)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrInvalid}
+	}
+	f, err := t.fsys.Open(real[1:])
+	if err != nil {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: cause(err)}
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err == nil && len(b) > maxFile {
+		err = fmt.Errorf("larger than %d MiB", maxFile>>20)
+	}
+	if err != nil {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: cause(err)}
+	}
+	return b, nil
+}
+
+// Exists reports whether there is something of that absolute name.
+func (t *Tree) Exists(name string) bool {
+	_, _, err := t.resolve(name)
+	return err == nil
+}
+
+// names lists a directory, sorted.
+func (t *Tree) names(dir string) []string {
+	real, info, err := t.resolve(dir)
+	if err != nil || !info.IsDir() {
+		return nil
+	}
+	entries, err := fs.ReadDir(t.fsys, cmpOr(real[1:], "."))
+	if err != nil {
+		return nil
+	}
+	out := make([]string, len(entries))
+	for i, e := range entries {
+		out[i] = e.Name()
+	}
+	sort.Strings(out)
+	return out
+}
+
+// link gives the target of a symbolic link, "" if it is none.
+func (t *Tree) link(name string) string {
+	dir, _, err := t.resolve(path.Dir(name))
+	if err != nil {
+		return ""
+	}
+	target, err := fs.ReadLink(t.fsys, path.Join(dir, path.Base(name))[1:])
+	if err != nil {
+		return ""
+	}
+	return target
+}
+
+// lexists reports whether there is something of that name, be it a link that leads nowhere.
+func (t *Tree) lexists(name string) bool {
+	dir, _, err := t.resolve(path.Dir(name))
+	if err != nil {
+		return false
+	}
+	_, err = fs.Lstat(t.fsys, path.Join(dir, path.Base(name))[1:])
+	return err == nil
+}
+
+// A File is a unit with its drop-ins, in the order in which systemd reads them.
+type File struct {
+	// Name is the unit's own name, which is not the one it was looked up by when that is an alias.
+	Name string
+	// Path is the unit file, empty if there is none. Masked says that it is a link to /dev/null or empty.
+	Path   string
+	Masked bool
+	// DropIns are the drop-ins that count.
+	DropIns  []string
+	Entries  []Entry
+	Problems []Problem
+}
+
+// NotFoundError says that a machine has no such unit.
+type NotFoundError struct{ Name string }
+
+func (e *NotFoundError) Error() string { return fmt.Sprintf("there is no unit %q", e.Name) }
+
+// Is makes it fs.ErrNotExist.
+func (e *NotFoundError) Is(target error) bool { return target == fs.ErrNotExist }
+
+// Load finds a unit by name and reads it with its drop-ins. A unit that is not there is a *NotFoundError.
+func (t *Tree) Load(name string) (*File, error) {
+	f := &File{Name: name}
+	if err := t.fragment(f); err != nil {
+		return nil, err
+	}
+	if f.Masked {
+		return f, nil
+	}
+	for _, p := range append([]string{f.Path}, t.dropIns(f.Name)...) {
+		b, err := t.ReadFile(p)
+		if err != nil {
+			return nil, fmt.Errorf("reading %q: %w", p, cause(err))
+		}
+		if p != f.Path {
+			f.DropIns = append(f.DropIns, p)
+		}
+		entries, problems := Parse(b, p)
+		f.Entries = append(f.Entries, entries...)
+		f.Problems = append(f.Problems, problems...)
+	}
+	return f, nil
+}
+
+// fragment finds the unit file: the first of the search path, through links.
+func (t *Tree) fragment(f *File) error {
+	looked := f.Name
+	for range maxLinks {
+		at := t.first(f.Name)
+		if at == "" {
+			return &NotFoundError{looked}
+		}
+		f.Path = at
+		target := t.link(at)
+		if target == "" {
+			b, err := t.ReadFile(at)
+			if err != nil {
+				return fmt.Errorf("reading %q: %w", at, cause(err))
+			}
+			f.Masked = len(b) == 0
+			return nil
+		}
+		if !path.IsAbs(target) {
+			target = path.Join(path.Dir(at), target)
+		}
+		target = path.Clean(target)
+		if target == "/dev/null" {
+			f.Masked = true
+			return nil
+		}
+		if base := path.Base(target); base != f.Name && validUnit(base) {
+			f.Name = base // an alias
+			if t.first(base) != "" {
+				continue
+			}
+		}
+		// A linked unit: its file lies outside the search path, or further down in it.
+		b, err := t.ReadFile(target)
+		if err != nil {
+			return fmt.Errorf("reading %q: %w", at, cause(err))
+		}
+		f.Path, f.Masked = target, len(b) == 0
+		return nil
+	}
+	return fmt.Errorf("reading %q: %w", looked, errLinks)
+}
+
+// first gives the file of a name that comes first in the search path.
+func (t *Tree) first(name string) string {
+	for _, d := range t.dirs {
+		if p := d + "/" + name; t.lexists(p) {
+			return p
+		}
+	}
+	return ""
+}
+
+func validUnit(name string) bool {
+	return strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".socket") || strings.HasSuffix(name, ".target")
+}
+
+// dropIns lists the drop-ins of a unit, those of its aliases, of its name's beginnings up to a dash, and of its type;
+// sorted by file name, of which the first directory's wins (systemd.unit(5)).
+func (t *Tree) dropIns(name string) []string {
+	var dirs []string
+	kind := strings.TrimPrefix(path.Ext(name), ".")
+	for _, n := range append([]string{name}, t.aliases(name)...) {
+		for _, d := range t.dirs {
+			dirs = append(dirs, d+"/"+n+".d")
+			stem := strings.TrimSuffix(n, "."+kind)
+			for i := strings.LastIndexByte(stem, '-'); i > 0; i = strings.LastIndexByte(stem[:i], '-') {
+				dirs = append(dirs, d+"/"+stem[:i+1]+"."+kind+".d")
+			}
+		}
+	}
+	for _, d := range t.dirs {
+		dirs = append(dirs, d+"/"+kind+".d")
+	}
+	found := map[string]string{}
+	for _, d := range dirs {
+		for _, n := range t.names(d) {
+			if strings.HasSuffix(n, ".conf") && found[n] == "" {
+				found[n] = d + "/" + n
+			}
+		}
+	}
+	var out []string
+	for _, n := range sortedKeys(found) {
+		if t.link(found[n]) == "/dev/null" {
+			continue
+		}
+		if _, info, err := t.resolve(found[n]); err == nil && info.Mode().IsRegular() && info.Size() > 0 {
+			out = append(out, found[n])
+		}
+	}
+	return out
+}
+
+// aliases lists other names of a unit: links in the search path that lead to its name.
+func (t *Tree) aliases(name string) []string {
+	var out []string
+	for _, d := range t.dirs {
+		for _, n := range t.names(d) {
+			if n == name || path.Ext(n) != path.Ext(name) || slices.Contains(out, n) {
+				continue
+			}
+			if target := t.link(d + "/" + n); target != "" && path.Base(target) == name && t.first(n) == d+"/"+n {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
+}
+
+func sortedKeys(m map[string]string) []string {
+	out := make([]string, 0, len(m))
+	for k := range m {
+		out = append(out, k)
+	}
+	sort.Strings(out)
+	return out
+}
+
+// List gives the values of a setting that is a list: an empty assignment begins it anew.
+func (f *File) List(section, key string) []Entry {
+	var out []Entry
+	for _, e := range f.Entries {
+		switch {
+		case e.Section != section || e.Key != key:
+		case e.Value == "":
+			out = nil
+		default:
+			out = append(out, e)
+		}
+	}
+	return out
+}
+
+// Last gives the value of a setting of which the last counts; false: it is not set.
+func (f *File) Last(section, key string) (Entry, bool) {
+	for i := len(f.Entries) - 1; i >= 0; i-- {
+		if e := f.Entries[i]; e.Section == section && e.Key == key {
+			return e, true
+		}
+	}
+	return Entry{}, false
+}
+
+// Names gives the units that a dependency names ("Wants", "Requires", "BindsTo"). Those cannot be taken back by an empty
+// assignment (systemd.unit(5)).
+func (f *File) Names(key string) []string {
+	var out []string
+	for _, e := range f.Entries {
+		if e.Section == "Unit" && e.Key == key {
+			w, _ := words(e.Value, quoting{relaxed: true})
+			out = append(out, w...)
+		}
+	}
+	return out
+}
