@@ -35,7 +35,8 @@ func (p *program) preflightCommand() *cli.Command {
 configuration and files as its start does, then each client's URI, libvirt.conf and files,
 makes a TLS handshake in memory with both sides' rules, and says outcome, cause, cure, and the
 text that each side shows. The clients are this user with the given URIs, or the directories
-given with --client.
+given with --client. Without --conf the host's own daemon is judged as systemd runs it: units,
+arguments, sockets, ports; with --root that of a tree.
 
 EXAMPLES
    virt-pki preflight qemu://kvm1.example.com/system
@@ -47,12 +48,12 @@ EXIT STATUS
    0 the daemon starts and all connect   1 not so, or findings at or above --fail-on
    2 wrong usage   3 something could not be judged`,
 		Flags: []cli.Flag{
-			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "the daemon's configuration `FILE`; default: this host's virtproxyd.conf or libvirtd.conf"},
+			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "the daemon's configuration `FILE`; default: that of the daemon which does TLS here, run as its units say"},
 			&cli.StringSliceFlag{Name: "uri", Aliases: []string{"u"}, Usage: "a client's `URI`; may be repeated"},
 			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read URIs from `FILE`, one a line"},
 			&cli.StringSliceFlag{Name: "client", Usage: "a client's files in `DIR` (as for pkipath); may be repeated; needs --host"},
 			&cli.StringSliceFlag{Name: "host", Usage: "a `NAME` by which the clients of --client call the daemon; may be repeated"},
-			&cli.StringFlag{Name: "root", Usage: "the daemon's files are below `DIR`, which stands for its machine's /"},
+			&cli.StringFlag{Name: "root", Usage: "the daemon's files and units are below `DIR`, which stands for its machine's /"},
 			forFlag(),
 			&cli.BoolFlag{Name: "session", Usage: "the daemon is run by an ordinary user (default: root for files in /etc, else as who calls)"},
 			&cli.BoolFlag{Name: "system", Usage: "the daemon is run by root"},
@@ -422,16 +423,14 @@ func (p *program) hostConf(program string, below func(string) string) (name stri
 
 // preflightClient describes the clients: this user.
 func (p *program) preflightClient(c *cli.Context, memory *verify.Memory, at time.Time) (preflight.Client, error) {
-	o, err := p.callerOptions(c)
-	if err != nil {
-		return preflight.Client{}, err
-	}
-	var version verify.Version
+	var version verify.Version // of the daemon, where nothing else is said; it is put in for each
 	if s := c.String("client-libvirt"); s != "" {
+		var err error
 		if version, err = verify.ParseVersion(s); err != nil {
 			return preflight.Client{}, usage("--client-libvirt: %s", err)
 		}
 	}
+	o := p.callerOptions(c, version)
 	client := preflight.Client{
 		Machine: preflight.Machine{Root: o.Root, Home: o.Home, ConfigHome: o.ConfigHome, RuntimeDir: o.RuntimeDir, Libvirt: version,
 			ReadFile: p.readRegular, Exists: exists},

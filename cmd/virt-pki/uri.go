@@ -100,27 +100,24 @@ func oneVersion(c *cli.Context) (verify.Version, error) {
 
 // uriOptions describes the caller: this user, this environment, this user's libvirt.conf.
 func (p *program) uriOptions(c *cli.Context) (uri.Options, error) {
-	o, err := p.callerOptions(c)
+	v, err := oneVersion(c)
 	if err != nil {
-		return o, err
+		return uri.Options{}, err
 	}
+	o := p.callerOptions(c, v)
 	if o.Settings, err = probe.Settings(o, nil); err != nil {
 		return o, fmt.Errorf("reading libvirt.conf: %w", err)
 	}
 	return o, nil
 }
 
-// callerOptions describes the caller without libvirt.conf.
-func (p *program) callerOptions(c *cli.Context) (uri.Options, error) {
-	v, err := oneVersion(c)
-	if err != nil {
-		return uri.Options{}, err
-	}
+// callerOptions describes the caller, with a libvirt of that version, without libvirt.conf.
+func (p *program) callerOptions(c *cli.Context, v verify.Version) uri.Options {
 	return uri.Options{
 		Libvirt: uri.Version{Major: v.Major, Minor: v.Minor},
 		Root:    os.Geteuid() == 0, Home: p.home(), ConfigHome: p.getenv("XDG_CONFIG_HOME"),
 		RuntimeDir: p.getenv("XDG_RUNTIME_DIR"), Default: p.getenv("LIBVIRT_DEFAULT_URI"), ReadOnly: c.Bool("readonly"),
-	}, nil
+	}
 }
 
 // home is the user's home directory as GLib finds it: HOME, else the passwd entry's.

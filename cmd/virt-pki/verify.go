@@ -141,14 +141,11 @@ func (p *program) verify(c *cli.Context) error {
 
 // probeOptions describes the caller and the limits.
 func (p *program) probeOptions(c *cli.Context) (probe.Options, error) {
-	uo, err := p.callerOptions(c)
-	if err != nil {
-		return probe.Options{}, err
-	}
 	v, err := oneVersion(c)
 	if err != nil {
 		return probe.Options{}, err
 	}
+	uo := p.callerOptions(c, v)
 	at, err := p.at(c)
 	if err != nil {
 		return probe.Options{}, err
