@@ -46,7 +46,9 @@ EXIT STATUS
 			&cli.StringFlag{Name: "crl-file", Usage: "`FILE`: the revocation list"},
 			&cli.StringSliceFlag{Name: "host", Usage: "`NAME`: a name or an address that clients use for this server"},
 			&cli.StringFlag{Name: "rules", Value: "both", Usage: "`RULES`: whose verdict is wanted: libvirt, rfc5280 or both"},
-			atFlag(), libvirtFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
+			atFlag(), libvirtFlag(),
+			&cli.StringFlag{Name: "qemu", Usage: "`VERSION,...`: the QEMU versions that read QEMU's directories (7.2,10.0,11.1)", DefaultText: "all known ones"},
+			failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
 		},
 		Action: p.check,
 	}
@@ -67,6 +69,7 @@ type checkView struct {
 // checkOptions are the decoded flags.
 type checkOptions struct {
 	versions []verify.Version
+	qemu     []verify.QEMUVersion
 	at       time.Time
 	level    finding.Severity
 	role     certs.Role // 0: both
@@ -133,6 +136,17 @@ func (p *program) checkOptions(c *cli.Context) (o checkOptions, err error) {
 	if o.versions, err = versions(c); err != nil {
 		return o, err
 	}
+	o.qemu = verify.MeasuredQEMU()
+	if list := c.String("qemu"); list != "" {
+		o.qemu = nil
+		for _, text := range strings.Split(list, ",") {
+			v, err := verify.ParseQEMUVersion(text)
+			if err != nil {
+				return o, invalid("--qemu", list, err)
+			}
+			o.qemu = append(o.qemu, v)
+		}
+	}
 	if o.at, err = p.at(c); err != nil {
 		return o, err
 	}
@@ -190,8 +204,19 @@ type fileSet struct {
 	ca, crl, cert, key verify.File
 	crlConfigured      bool
 	keyUnknown         bool // no key was named: nothing is said about it
-	// qemu says that QEMU reads them. Its checks are libvirt's of 11.6 and later, in other words.
+	// more are the identities with an index, as far as anything of them is there.
+	more []verify.Pair
+	// qemu says that QEMU reads them.
 	qemu bool
+}
+
+// pairs gives the identities that are there for who looks for those with an index, too.
+func (s fileSet) pairs() []verify.Pair {
+	plain := verify.Pair{Cert: s.cert, Key: s.key}
+	if len(s.more) > 0 && s.cert.Missing() && s.key.Missing() {
+		return s.more
+	}
+	return append([]verify.Pair{plain}, s.more...)
 }
 
 // load reads a file for a verdict; that it cannot be read is part of the verdict.
@@ -202,43 +227,93 @@ func (p *program) load(name string) verify.File {
 
 // judge gives the findings of all versions, each once: what only some versions mind says which.
 func (s fileSet) judge(o checkOptions) []finding.Finding {
-	var out []finding.Finding
-	minded := map[string][]string{} // finding -> versions
-	versions := o.versions
+	c := collected{minded: map[string][]string{}}
 	if s.qemu {
-		versions = []verify.Version{verify.V12_8}
-	}
-	for _, version := range versions {
-		files := verify.Files{Role: s.role, CA: s.ca, CRL: s.crl, Cert: s.cert, Key: s.key, CRLConfigured: s.crlConfigured,
-			KeyUnknown: s.keyUnknown, At: o.at, Libvirt: version}
-		loaded := files.Read()
-		findings := append(slices.Clone(loaded.Findings), loaded.Advice()...)
-		if s.role == certs.Server && loaded.Own.Cert != nil {
-			for _, h := range o.hosts {
-				if m := verify.Host(loaded.Own.Cert, h); !m.Match {
-					findings = append(findings, verify.HostMismatch(s.cert.Path, h, m))
-				}
-			}
+		for _, version := range o.qemu {
+			c.add(version.String(), s.ofQEMU(o, version))
 		}
-		for _, f := range findings {
-			if s.qemu {
-				f.LibvirtMessage = ""
-			}
-			k := f.Rule + "\x00" + f.Subject + "\x00" + f.Message
-			if minded[k] == nil {
-				out = append(out, f)
-			}
-			minded[k] = append(minded[k], version.String())
-		}
+		return c.findings("qemu", len(o.qemu))
 	}
-	if len(versions) > 1 {
-		for i, f := range out {
-			if got := minded[f.Rule+"\x00"+f.Subject+"\x00"+f.Message]; len(got) < len(versions) {
-				out[i].Evidence = mapWith(f.Evidence, "libvirt", strings.Join(got, ", "))
+	for _, version := range o.versions {
+		pairs := []verify.Pair{{Cert: s.cert, Key: s.key}}
+		if version.AtLeast(11, 10) {
+			pairs = s.pairs()
+		}
+		var fs []finding.Finding
+		for _, p := range pairs {
+			files := verify.Files{Role: s.role, CA: s.ca, CRL: s.crl, Cert: p.Cert, Key: p.Key, CRLConfigured: s.crlConfigured,
+				KeyUnknown: s.keyUnknown, At: o.at, Libvirt: version}
+			fs = append(fs, s.read(files, o)...)
+		}
+		c.add(version.String(), fs)
+	}
+	return c.findings("libvirt", len(o.versions))
+}
+
+// read loads one identity, with what is not looked at and its hosts.
+func (s fileSet) read(files verify.Files, o checkOptions) []finding.Finding {
+	loaded := files.Read()
+	return append(append(slices.Clone(loaded.Findings), loaded.Advice()...), s.forHosts(loaded, files.Cert.Path, o)...)
+}
+
+// forHosts says which of the hosts a server's certificate is not for.
+func (s fileSet) forHosts(loaded verify.Loaded, path string, o checkOptions) []finding.Finding {
+	var out []finding.Finding
+	if s.role == certs.Server && loaded.Own.Cert != nil {
+		for _, h := range o.hosts {
+			if m := verify.Host(loaded.Own.Cert, h); !m.Match {
+				out = append(out, verify.HostMismatch(path, h, m))
 			}
 		}
 	}
 	return out
+}
+
+// ofQEMU is QEMU's judgement, and what besides is worth knowing of the files, which is the same for libvirt's.
+func (s fileSet) ofQEMU(o checkOptions, version verify.QEMUVersion) []finding.Finding {
+	q := verify.QEMUFiles{Role: s.role, CA: s.ca, CRL: s.crl, Identities: append([]verify.Pair{{Cert: s.cert, Key: s.key}}, s.more...),
+		KeyUnknown: s.keyUnknown, At: o.at, QEMU: version}
+	out := q.Check()
+	for _, p := range s.pairs() {
+		files := verify.Files{Role: s.role, CA: s.ca, CRL: s.crl, Cert: p.Cert, Key: p.Key, KeyUnknown: s.keyUnknown, At: o.at, Libvirt: verify.V12_8}
+		loaded := files.Read()
+		for _, f := range append(loaded.Advice(), s.forHosts(loaded, p.Cert.Path, o)...) {
+			f.LibvirtMessage = ""
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+// collected are the findings of several versions.
+type collected struct {
+	out    []finding.Finding
+	minded map[string][]string // finding -> versions
+}
+
+func caseOf(f finding.Finding) string { return f.Rule + "\x00" + f.Subject + "\x00" + f.Message }
+
+// add takes the findings of one version; a CA's are the same for each of several identities.
+func (c *collected) add(version string, fs []finding.Finding) {
+	for _, f := range fs {
+		k := caseOf(f)
+		if len(c.minded[k]) == 0 {
+			c.out = append(c.out, f)
+		}
+		if !slices.Contains(c.minded[k], version) {
+			c.minded[k] = append(c.minded[k], version)
+		}
+	}
+}
+
+// findings notes at those that not all versions mind which do.
+func (c *collected) findings(whose string, versions int) []finding.Finding {
+	for i, f := range c.out {
+		if got := c.minded[caseOf(f)]; len(got) < versions {
+			c.out[i].Evidence = mapWith(f.Evidence, whose, strings.Join(got, ", "))
+		}
+	}
+	return c.out
 }
 
 func mapWith(m map[string]string, key, value string) map[string]string {

@@ -118,8 +118,19 @@ func (p *program) checkPlace(r *os.Root, root string, place layout.Place, o chec
 			return verify.File{Path: shown(name), Data: data, Err: err}
 		}
 		set := fileSet{role: role, ca: read(paths.CA), cert: read(paths.Cert), key: read(paths.Key), crl: read(paths.CRL), qemu: place.Kind.ForQEMU()}
+		for _, f := range place.Indexed(role) {
+			pair := verify.Pair{Cert: read(f.Cert), Key: read(f.Key)}
+			if pair.Cert.Missing() && pair.Key.Missing() {
+				break
+			}
+			set.more = append(set.more, pair)
+		}
 		denied := false
-		for _, f := range []verify.File{set.ca, set.cert, set.key} {
+		looked := []verify.File{set.ca, set.cert, set.key}
+		for _, p := range set.more {
+			looked = append(looked, p.Cert, p.Key)
+		}
+		for _, f := range looked {
 			if errors.Is(f.Err, fs.ErrPermission) && os.Geteuid() != 0 {
 				v.Unchecked = append(v.Unchecked, fmt.Sprintf("%s: permission denied; run as root", f.Path))
 				denied = true
@@ -128,7 +139,9 @@ func (p *program) checkPlace(r *os.Root, root string, place layout.Place, o chec
 		if denied {
 			continue
 		}
-		v.Checked = append(v.Checked, fmt.Sprintf("%s, layout %s: %s", role, place.Kind, set.cert.Path))
+		for _, p := range set.pairs() {
+			v.Checked = append(v.Checked, fmt.Sprintf("%s, layout %s: %s", role, place.Kind, p.Cert.Path))
+		}
 		v.judge(set, o)
 	}
 	if len(audit.Present) == 0 && audit.CA && (o.role == 0 || o.role == certs.Client) && len(audit.Unchecked) == 0 {

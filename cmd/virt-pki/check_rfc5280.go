@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"slices"
+	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/chain"
@@ -18,6 +19,7 @@ type judgement struct {
 	// Libvirt is what its owner's libvirt does with the files, GnuTLS what a peer's does that has the same CA file and
 	// revocation list, with the priority NORMAL and without libvirt's own rules.
 	Libvirt *saying `json:"libvirt,omitempty"`
+	QEMU    *saying `json:"qemu,omitempty"` // in libvirt's place, of QEMU's directories
 	GnuTLS  *saying `json:"gnutls,omitempty"`
 	RFC5280 *saying `json:"rfc5280,omitempty"`
 }
@@ -39,21 +41,37 @@ func say(f finding.Finding, refused bool) *saying {
 
 // judge puts an end's files to those who are asked, and adds what they say.
 func (v *checkView) judge(s fileSet, o checkOptions) {
+	var fs []finding.Finding
+	if o.rules != "rfc5280" {
+		fs = s.judge(o)
+		v.Findings = append(v.Findings, fs...)
+	}
+	for _, pair := range s.pairs() {
+		one := s
+		one.cert, one.key = pair.Cert, pair.Key
+		v.judgeCertificate(one, fs, o)
+	}
+}
+
+// judgeCertificate is judge for one identity; fs is what libvirt or QEMU finds in the whole set.
+func (v *checkView) judgeCertificate(s fileSet, fs []finding.Finding, o checkOptions) {
 	j := judgement{Cert: s.cert.Path, Role: "any"}
 	if s.role != 0 {
 		j.Role = s.role.String()
 	}
 	defer func() { v.Judgements = append(v.Judgements, j) }()
-	var fs []finding.Finding
-	if o.rules != "rfc5280" {
-		fs = s.judge(o)
-		v.Findings = append(v.Findings, fs...)
-		i := slices.IndexFunc(fs, refuses)
-		if i >= 0 {
-			j.Libvirt = say(fs[i], true)
-		} else {
-			j.Libvirt = say(finding.Finding{}, false)
-		}
+	owner := say(finding.Finding{}, false)
+	if i := slices.IndexFunc(fs, func(f finding.Finding) bool {
+		return refuses(f) && slices.Contains([]string{s.cert.Path, s.key.Path, s.ca.Path, s.crl.Path}, f.Subject)
+	}); i >= 0 {
+		owner = say(fs[i], true)
+	}
+	switch {
+	case o.rules == "rfc5280":
+	case s.qemu:
+		j.QEMU = owner
+	default:
+		j.Libvirt = owner
 	}
 	if o.rules == "libvirt" || s.cert.Err != nil {
 		return
@@ -84,10 +102,10 @@ func (v *checkView) judge(s fileSet, o checkOptions) {
 		if refused {
 			v.Findings = append(v.Findings, asError(f))
 		}
-	case refused && j.Libvirt.Verdict == "accept":
+	case refused && owner.Verdict == "accept":
 		v.Findings = append(v.Findings, f)
-	case !refused && j.Libvirt.Verdict == "reject" && ownRules[j.Libvirt.Rule]:
-		v.Findings = append(v.Findings, chain.AcceptedFinding(s.cert.Path, j.Libvirt.Rule))
+	case !refused && owner.Verdict == "reject" && ownRules[strings.TrimPrefix(owner.Rule, "qemu-")]:
+		v.Findings = append(v.Findings, chain.AcceptedFinding(s.cert.Path, owner.Rule))
 	}
 }
 
@@ -105,7 +123,7 @@ func refuses(f finding.Finding) bool {
 var ownRules = map[string]bool{"unknown-issuer": true, "ca-expired": true, "ca-not-yet-valid": true, "ca-is-no-ca": true,
 	"ca-without-certsign": true, "leaf-is-ca": true, "no-digital-signature": true, "no-key-encipherment": true, "wrong-purpose": true,
 	"path-too-long": true, "name-not-permitted": true, "tls-feature-missing": true, "signature-wrong": true, "no-subject": true,
-	"sent-certificate-out-of-date": true, "file-too-large": true, "crl-signature-wrong": true, "insecure-algorithm": true}
+	"sent-certificate-out-of-date": true, "file-too-large": true, "insecure-algorithm": true}
 
 func asError(f finding.Finding) finding.Finding {
 	f.Severity, f.Effect = finding.Error, finding.RefusesPeer

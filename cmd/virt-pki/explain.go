@@ -94,11 +94,11 @@ func (p *program) printRule(r finding.Rule) {
 	w := p.stdout
 	fmt.Fprintf(w, "%s - %s\n\n%s\n", r.ID, r.Title, wrap(r.Text, 78, "  "))
 	fmt.Fprintf(w, "\n  severity  %s\n", r.Severity)
-	if e := effectText(r.Effect); e != "" {
-		fmt.Fprintf(w, "  effect    %s%s\n", e, versionsText(finding.Finding{Since: r.Since, Until: r.Until}))
+	if e := effectText(r.ID, r.Effect); e != "" {
+		fmt.Fprintf(w, "  effect    %s%s\n", e, versionsText(finding.Finding{Rule: r.ID, Since: r.Since, Until: r.Until}))
 	}
 	for i, m := range r.LibvirtMessages {
-		label := "libvirt"
+		label := whose(r.ID)
 		if i > 0 {
 			label = "      or"
 		}

@@ -88,11 +88,11 @@ func yesNo(b bool) string {
 func (p *program) printFindings(w io.Writer, fs []finding.Finding, paint painter) {
 	for _, f := range fs {
 		fmt.Fprintf(w, "%s %s: %s [%s]\n", paint.severity(f.Severity), visible(f.Subject), visible(f.Message), f.Rule)
-		if e := effectText(f.Effect); e != "" {
+		if e := effectText(f.Rule, f.Effect); e != "" {
 			fmt.Fprintf(w, "    %s%s\n", e, versionsText(f))
 		}
 		if f.LibvirtMessage != "" {
-			fmt.Fprintf(w, "    libvirt says: %s\n", visible(f.LibvirtMessage))
+			fmt.Fprintf(w, "    %s says: %s\n", whose(f.Rule), visible(f.LibvirtMessage))
 		}
 		if f.Remedy != "" {
 			fmt.Fprintf(w, "    cure: %s\n", f.Remedy)
@@ -100,7 +100,21 @@ func (p *program) printFindings(w io.Writer, fs []finding.Finding, paint painter
 	}
 }
 
-func effectText(e finding.Effect) string {
+// whose names the program that a rule is of.
+func whose(rule string) string {
+	if strings.HasPrefix(rule, "qemu-") {
+		return "QEMU"
+	}
+	return "libvirt"
+}
+
+func effectText(rule string, e finding.Effect) string {
+	switch {
+	case e == finding.RefusesToStart && whose(rule) == "QEMU":
+		return "QEMU does not listen: no guest, migration or export with these files"
+	case e == finding.RefusesOwnCertificate && whose(rule) == "QEMU":
+		return "QEMU stops before it connects"
+	}
 	switch e {
 	case finding.RefusesToStart:
 		return "the daemon does not start"
@@ -116,15 +130,16 @@ func effectText(e finding.Effect) string {
 	return ""
 }
 
-// versionsText says for which libvirt versions a finding holds, when not for all.
+// versionsText says for which versions a finding holds, when not for all.
 func versionsText(f finding.Finding) string {
+	who := whose(f.Rule)
 	switch {
 	case f.Since != "" && f.Until != "":
-		return fmt.Sprintf(" (libvirt %s up to, but not, %s)", f.Since, f.Until)
+		return fmt.Sprintf(" (%s %s up to, but not, %s)", who, f.Since, f.Until)
 	case f.Since != "":
-		return fmt.Sprintf(" (libvirt %s and later)", f.Since)
+		return fmt.Sprintf(" (%s %s and later)", who, f.Since)
 	case f.Until != "":
-		return fmt.Sprintf(" (libvirt before %s)", f.Until)
+		return fmt.Sprintf(" (%s before %s)", who, f.Until)
 	}
 	return ""
 }

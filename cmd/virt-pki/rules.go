@@ -99,9 +99,9 @@ those that an error message belongs to.
 			}
 		}
 		item("severity", r.Severity.String())
-		item("effect", string(r.Effect)+versionsText(finding.Finding{Since: r.Since, Until: r.Until}))
+		item("effect", string(r.Effect)+versionsText(finding.Finding{Rule: r.ID, Since: r.Since, Until: r.Until}))
 		for _, m := range r.LibvirtMessages {
-			item("libvirt says", code(m))
+			item(whose(r.ID)+" says", code(m))
 		}
 		item("cure", prose(r.Remedy))
 		item("good", prose(r.Good))

@@ -2,6 +2,7 @@ package chain
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/finding"
 )
@@ -104,8 +105,8 @@ func (v Verdict) Text() string {
 	return nameText(v.Subject.Subject) + ": " + v.Reason
 }
 
-// AcceptedFinding says that by RFC 5280 a certificate is good that libvirt refuses by its rule named refusal.
+// AcceptedFinding says that by RFC 5280 a certificate is good that libvirt, or QEMU, refuses by its rule named refusal.
 func AcceptedFinding(subject, refusal string) finding.Finding {
 	return finding.Named(rules, "rfc5280-accepts").Finding(subject, fmt.Sprintf(
-		"By RFC 5280 the certificate is good; only libvirt refuses it (%s).", refusal))
+		"By RFC 5280 the certificate is good; only %s refuses it (%s).", map[bool]string{true: "QEMU", false: "libvirt"}[strings.HasPrefix(refusal, "qemu-")], refusal))
 }

@@ -74,7 +74,7 @@ type Finding struct {
 	// LibvirtMessage is the exact text that libvirt prints or logs for this, where there is one.
 	LibvirtMessage string `json:"libvirt_message,omitempty"`
 	// Since and Until bound the libvirt versions for which it holds: since is the first, until the first that no longer
-	// does. Empty: no bound.
+	// does. Empty: no bound. Those of a rule "qemu-..." are QEMU's versions.
 	Since string `json:"since,omitempty"`
 	Until string `json:"until,omitempty"`
 	// Evidence holds what the verdict rests on, by name (a date, a mode, a fingerprint).

@@ -39,7 +39,13 @@ func Audit(fsys fs.FS, p Place, uid int) Report {
 func AuditAs(fsys fs.FS, p Place, uid int, shown func(path string) string) Report {
 	r := Report{shown: shown}
 	closed := false // a directory above could not be entered
-	for _, item := range p.Items(certs.Server, certs.Client) {
+	items := p.Items(certs.Server, certs.Client)
+	for _, role := range []certs.Role{certs.Server, certs.Client} {
+		for _, f := range p.Indexed(role) {
+			items = append(items, p.pair(role, f)...)
+		}
+	}
+	for _, item := range items {
 		info, err := fs.Lstat(fsys, below(item.Path))
 		switch {
 		case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ENOTDIR):

@@ -19,8 +19,9 @@ type Search struct {
 	Home string
 	// PkiPath is the URI's pkipath; when set, everything comes from there, whether or not it exists.
 	PkiPath string
-	// StrictPairs follows libvirt 11.10 and later, where half a pair is an error (measured on 12.8); before, a user's
-	// half pair was passed over for the system's.
+	// StrictPairs follows libvirt 11.10 and later, where half a pair is an error and further identities are looked for under
+	// names with an index (measured on 12.8); before, a user's half pair was passed over for the system's, and there was one
+	// identity.
 	StrictPairs bool
 }
 
@@ -29,6 +30,9 @@ type Found struct {
 	// Paths are the names as libvirt would print them. CRL is empty when there is none: it is optional. Cert and Key are
 	// empty when a client goes on without a certificate, which is for the server to refuse.
 	Paths
+	// More are the further identities, in the order of preference; CA and CRL are those of Paths. Where the names without an
+	// index are not there, Paths has the first with one.
+	More []Paths
 	// MissingCA, MissingCert and MissingKey say that libvirt looks for the file and will not find it: for the CA fatal
 	// to both, for the others fatal to a server.
 	MissingCA, MissingCert, MissingKey bool
@@ -57,8 +61,7 @@ func (e *HalfPairError) Hints() []string {
 }
 
 // Find gives the files that a libvirt of that user would use, below the root that fsys is (virNetTLSContextLocateCredentials,
-// from 11.10 on virNetTLSConfig*). CA and CRL are looked for each on its own, certificate and key as a pair. Only
-// un-indexed names are looked at. A name exists when access(2) with F_OK finds it: a file that cannot be read is not
+// from 11.10 on virNetTLSConfig*). CA and CRL are looked for each on its own, certificate and key as a pair. A name exists when access(2) with F_OK finds it: a file that cannot be read is not
 // passed over, a dangling link is.
 //
 // Errors are a *HalfPairError, or say that something could not be looked at.
@@ -67,16 +70,18 @@ func Find(fsys fs.FS, s Search) (Found, error) {
 		return Found{}, fmt.Errorf("looking for the credentials of a %v: only a server and a client look for them", s.Role)
 	}
 	l := look{fsys: fsys}
-	home := Place{Kind: User, Dir: s.Home}.Paths(s.Role)
-	system := Place{Kind: Libvirt}.Paths(s.Role)
+	homePlace, systemPlace := Place{Kind: User, Dir: s.Home}, Place{Kind: Libvirt}
+	home, system := homePlace.Paths(s.Role), systemPlace.Paths(s.Role)
 	var f Found
-	pairFrom := system
+	var places []Place // where the pair is looked for
 	switch {
 	case s.PkiPath != "":
-		f.Paths = Place{Kind: PkiPath, Dir: s.PkiPath}.Paths(s.Role)
-		pairFrom = f.Paths
+		flat := Place{Kind: PkiPath, Dir: s.PkiPath}
+		f.Paths = flat.Paths(s.Role)
+		places = []Place{flat}
 	case s.Root || s.Home == "":
 		f.Paths = system
+		places = []Place{systemPlace}
 	default:
 		f.Paths = system
 		if l.exists(home.CA) {
@@ -85,30 +90,77 @@ func Find(fsys fs.FS, s Search) (Found, error) {
 		if l.exists(home.CRL) {
 			f.CRL = home.CRL
 		}
-		cert, key := l.exists(home.Cert), l.exists(home.Key)
-		if cert != key && s.StrictPairs && l.err == nil {
-			return Found{}, half(home, cert)
-		}
-		if cert && key {
-			pairFrom = home
-		}
+		places = []Place{homePlace, systemPlace}
 	}
-	f.Cert, f.Key = pairFrom.Cert, pairFrom.Key
+	var err error
+	if s.StrictPairs {
+		err = f.several(&l, places, s.Role)
+	} else {
+		f.pair(&l, places, s.Role)
+	}
 	f.MissingCA, f.MissingCert, f.MissingKey = !l.exists(f.CA), !l.exists(f.Cert), !l.exists(f.Key)
 	if !l.exists(f.CRL) {
 		f.CRL = ""
 	}
-	if l.err != nil {
-		return Found{}, l.err
+	for i := range f.More {
+		f.More[i].CA, f.More[i].CRL = f.CA, f.CRL
 	}
-	if f.MissingCert != f.MissingKey && s.StrictPairs && !(s.Role == certs.Server && f.MissingCert) {
-		// A server's key without its certificate is said to be a missing certificate, as if there were no key.
-		return Found{}, half(pairFrom, !f.MissingCert)
+	switch {
+	case l.err != nil:
+		return Found{}, l.err
+	case err != nil:
+		return Found{}, err
 	}
 	if s.Role == certs.Client && (f.MissingCert || f.MissingKey) {
 		f.Cert, f.Key = "", ""
 	}
 	return f, nil
+}
+
+// pair picks the one pair of before 11.10: the first place that has both files, or else the last.
+func (f *Found) pair(l *look, places []Place, role certs.Role) {
+	for i, p := range places {
+		paths := p.Paths(role)
+		if i == len(places)-1 || l.exists(paths.Cert) && l.exists(paths.Key) {
+			f.Cert, f.Key = paths.Cert, paths.Key
+			return
+		}
+	}
+}
+
+// several finds the identities of 11.10 and later: all of the first place that has any.
+func (f *Found) several(l *look, places []Place, role certs.Role) error {
+	for i, p := range places {
+		last := i == len(places)-1
+		plain := p.Paths(role)
+		var list []Paths
+		cert, key := l.exists(plain.Cert), l.exists(plain.Key)
+		if cert && key {
+			list = append(list, plain)
+		}
+		for _, more := range p.Indexed(role) {
+			c, k := l.exists(more.Cert), l.exists(more.Key)
+			if !c && !k {
+				break
+			}
+			if c != k && cert == key {
+				return half(more, c)
+			}
+			list = append(list, more)
+		}
+		switch {
+		case cert != key && role == certs.Server && key && last && len(list) == 0:
+			// A server's key without its certificate is said to be a missing certificate, as if there were no key.
+		case cert != key:
+			return half(plain, cert)
+		}
+		if len(list) > 0 {
+			f.Cert, f.Key, f.More = list[0].Cert, list[0].Key, list[1:]
+			return nil
+		}
+		f.Cert, f.Key = plain.Cert, plain.Key
+	}
+	return nil
 }
 
 func half(p Paths, cert bool) error {

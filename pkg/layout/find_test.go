@@ -2,6 +2,7 @@ package layout
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,9 +10,19 @@ import (
 	"testing/fstest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 )
+
+// indexed gives a server's paths with indices.
+func indexed(p Paths, indices ...int) []Paths {
+	var out []Paths
+	for _, i := range indices {
+		out = append(out, Paths{CA: p.CA, CRL: p.CRL, Cert: fmt.Sprintf("/etc/pki/libvirt/servercert%d.pem", i), Key: fmt.Sprintf("/etc/pki/libvirt/private/serverkey%d.pem", i)})
+	}
+	return out
+}
 
 func TestFindFollowsLibvirt(t *testing.T) {
 	const h, e = "home/ann/.pki/libvirt/", "etc/pki/libvirt/"
@@ -56,6 +67,28 @@ func TestFindFollowsLibvirt(t *testing.T) {
 			"Key '/etc/pki/libvirt/private/serverkey.pem' does not exist, but certificate '/etc/pki/libvirt/servercert.pem' does: No such file or directory"},
 		{"a server without its key, before 11.10", []string{"etc/pki/CA/cacert.pem", e + "servercert.pem"},
 			Search{Role: certs.Server, Root: true}, Found{Paths: noCRL(server), MissingKey: true}, ""},
+		{"identities with an index, since 11.10", append([]string{e + "servercert0.pem", e + "private/serverkey0.pem", e + "servercert1.pem",
+			e + "private/serverkey1.pem", e + "servercert3.pem", e + "private/serverkey3.pem"}, system...), Search{Role: certs.Server, Root: true, StrictPairs: true},
+			Found{Paths: noCRL(server), More: indexed(noCRL(server), 0, 1)}, ""},
+		{"the same before 11.10", append([]string{e + "servercert0.pem", e + "private/serverkey0.pem"}, system...), Search{Role: certs.Server, Root: true},
+			Found{Paths: noCRL(server)}, ""},
+		{"only one with an index", []string{"etc/pki/CA/cacert.pem", e + "servercert0.pem", e + "private/serverkey0.pem"},
+			Search{Role: certs.Server, Root: true, StrictPairs: true}, Found{Paths: indexed(noCRL(server), 0)[0]}, ""},
+		{"index 1 alone is not found", []string{"etc/pki/CA/cacert.pem", e + "servercert1.pem", e + "private/serverkey1.pem"},
+			Search{Role: certs.Server, Root: true, StrictPairs: true}, Found{Paths: noCRL(server), MissingCert: true, MissingKey: true}, ""},
+		{"index 4 is not looked for, nor names with a dash", append([]string{e + "clientcert4.pem", e + "clientcert-0.pem"}, system...), strict(ann),
+			Found{Paths: noCRL(client)}, ""},
+		{"half an identity with an index", append([]string{e + "clientcert0.pem"}, system...), strict(ann), Found{},
+			"Key '/etc/pki/libvirt/private/clientkey0.pem' does not exist, but certificate '/etc/pki/libvirt/clientcert0.pem' does: No such file or directory"},
+		{"a server's key with an index, in the wrong directory", append([]string{e + "servercert0.pem", e + "serverkey0.pem"}, system...),
+			Search{Role: certs.Server, Root: true, StrictPairs: true}, Found{},
+			"Key '/etc/pki/libvirt/private/serverkey0.pem' does not exist, but certificate '/etc/pki/libvirt/servercert0.pem' does: No such file or directory"},
+		{"one with an index at home, so that /etc is not used", append([]string{h + "clientcert0.pem", h + "clientkey0.pem"}, system...), strict(ann),
+			Found{Paths: Paths{CA: client.CA, Cert: "/home/ann/.pki/libvirt/clientcert0.pem", Key: "/home/ann/.pki/libvirt/clientkey0.pem"}}, ""},
+		{"the same before 11.10: /etc is used", append([]string{h + "clientcert0.pem", h + "clientkey0.pem"}, system...), ann, Found{Paths: noCRL(client)}, ""},
+		{"a server's key without certificate beside one with an index", []string{"etc/pki/CA/cacert.pem", e + "private/serverkey.pem", e + "servercert0.pem", e + "private/serverkey0.pem"},
+			Search{Role: certs.Server, Root: true, StrictPairs: true}, Found{},
+			"Certificate '/etc/pki/libvirt/servercert.pem' does not exist, but key '/etc/pki/libvirt/private/serverkey.pem' does: No such file or directory"},
 		{"a peer does not look for files", system, Search{Role: certs.Peer}, Found{},
 			"looking for the credentials of a peer: only a server and a client look for them"},
 	} {
@@ -68,7 +101,7 @@ func TestFindFollowsLibvirt(t *testing.T) {
 		if err != nil {
 			text = err.Error()
 		}
-		if diff := cmp.Diff(c.want, got); diff != "" || text != c.err {
+		if diff := cmp.Diff(c.want, got, cmpopts.EquateEmpty()); diff != "" || text != c.err {
 			t.Errorf("%s: error %q, want %q (-want +got)\n%s", c.name, text, c.err, diff)
 		}
 	}

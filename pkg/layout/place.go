@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path"
+	"strconv"
 	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -119,6 +120,27 @@ func (p Place) Paths(role certs.Role) Paths {
 	return Paths{path.Join(d, "cacert.pem"), path.Join(d, "cacrl.pem"), path.Join(d, side+"cert.pem"), path.Join(d, side+"key.pem")}
 }
 
+// maxIndex is how many identities beside the one without an index libvirt and QEMU look for.
+const maxIndex = 4
+
+// Indexed gives the names of the identities beside the one of Paths, in the order in which they are looked for: by libvirt
+// from 11.10 on (servercert0.pem) and by QEMU from 10.2 on (server-cert-0.pem). Whoever looks stops at the first index of
+// which neither file is there.
+func (p Place) Indexed(role certs.Role) []Paths {
+	plain := p.Paths(role)
+	out := make([]Paths, maxIndex)
+	for i := range out {
+		out[i] = plain
+		index := strconv.Itoa(i)
+		if p.Kind.ForQEMU() {
+			index = "-" + index
+		}
+		out[i].Cert = strings.TrimSuffix(plain.Cert, ".pem") + index + ".pem"
+		out[i].Key = strings.TrimSuffix(plain.Key, ".pem") + index + ".pem"
+	}
+	return out
+}
+
 // directory is where the place's files lie, or for Libvirt most of them.
 func (p Place) directory() string {
 	switch p.Kind {
@@ -154,7 +176,7 @@ func (p Place) Items(roles ...certs.Role) []Item {
 		dir("/etc/pki", 0o755, true)
 		dir(p.directory(), 0o755, false)
 	}
-	public, private := fs.FileMode(0o600), fs.FileMode(0o600)
+	public := fs.FileMode(0o600)
 	if p.system() {
 		public = 0o644
 	}
@@ -162,17 +184,25 @@ func (p Place) Items(roles ...certs.Role) []Item {
 	items = append(items, Item{Path: trust.CA, Part: CACert, Mode: public, System: p.system()},
 		Item{Path: trust.CRL, Part: CRL, Mode: public, System: p.system()})
 	for _, role := range roles {
-		f := p.Paths(role)
-		key := Item{Path: f.Key, Part: Key, Role: role, Mode: private, System: p.system()}
-		switch {
-		case p.Kind.ForQEMU() && p.Group != "":
-			key.Mode, key.Group = 0o640, p.Group
-		case p.Kind == Libvirt && role == certs.Client && !p.PrivateClientKey:
-			key.Mode = 0o644
-		}
-		items = append(items, key, Item{Path: f.Cert, Part: Cert, Role: role, Mode: public, System: p.system()})
+		items = append(items, p.pair(role, p.Paths(role))...)
 	}
 	return items
+}
+
+// pair gives the key and the certificate of one identity.
+func (p Place) pair(role certs.Role, f Paths) []Item {
+	public, private := fs.FileMode(0o600), fs.FileMode(0o600)
+	if p.system() {
+		public = 0o644
+	}
+	key := Item{Path: f.Key, Part: Key, Role: role, Mode: private, System: p.system()}
+	switch {
+	case p.Kind.ForQEMU() && p.Group != "":
+		key.Mode, key.Group = 0o640, p.Group
+	case p.Kind == Libvirt && role == certs.Client && !p.PrivateClientKey:
+		key.Mode = 0o644
+	}
+	return []Item{key, {Path: f.Cert, Part: Cert, Role: role, Mode: public, System: p.system()}}
 }
 
 // system reports whether root owns the place.

@@ -14,8 +14,8 @@
 // the one libvirt stops at. The rule names the cause even where libvirt's text does not: GnuTLS calls an expired peer
 // only "not trusted".
 //
-// The rules restate libvirt 9.0.0 (virNetTLSContextSanityCheckCredentials, virNetTLSContextValidCertificate), 11.3.0
-// and 12.8.0 (virNetTLSCertSanityCheck, virNetTLSCertValidate) and, for chains, GnuTLS 3.7.9
+// QEMU's rules restate crypto/tlscredsx509.c and were confirmed with QEMU 7.2, 10.0 and 11.1 of Debian. The others restate
+// libvirt 9.0.0 (virNetTLSContextSanityCheckCredentials, virNetTLSContextValidCertificate), 11.3.0 and 12.8.0 (virNetTLSCertSanityCheck, virNetTLSCertValidate) and, for chains, GnuTLS 3.7.9
 // (gnutls_x509_trust_list_verify_crt2); they were confirmed with Debian's daemons of these versions. Versions between
 // those get the rules that their sources and release notes say; versions before 9.0 are refused.
 //

@@ -412,20 +412,24 @@ func (r *reader) badKey(err error, words func(string) string) bool {
 			sentence("whether the key belongs to the certificate was not checked: "+err.Error())))
 		return true
 	default:
-		text := "The requested data were not available."
-		header := bytes.Contains(data, []byte("PRIVATE KEY-----")) && !openssh
-		switch {
-		case errors.Is(err, certs.ErrNoKey) && header:
-			text = "Base64 decoding error."
-		case errors.Is(err, certs.ErrNoKey) || openssh:
-		case bytes.Contains(data, []byte("BEGIN PRIVATE KEY")):
-			text = "ASN1 parser: Error in TAG."
-		default:
-			text = "ASN1 parser: Error in DER parsing."
-		}
-		r.fail("key-not-importable", r.Key, sentence("the key cannot be read: "+err.Error()), words(text))
+		r.fail("key-not-importable", r.Key, sentence("the key cannot be read: "+err.Error()), words(keyText(data, err)))
 	}
 	return false
+}
+
+// keyText gives GnuTLS's words for a key file that certs.ParseKey refuses.
+func keyText(data []byte, err error) string {
+	openssh := bytes.Contains(data, []byte("BEGIN OPENSSH PRIVATE KEY"))
+	header := bytes.Contains(data, []byte("PRIVATE KEY-----")) && !openssh
+	switch {
+	case errors.Is(err, certs.ErrNoKey) && header:
+		return "Base64 decoding error."
+	case errors.Is(err, certs.ErrNoKey) || openssh:
+		return "The requested data were not available."
+	case bytes.Contains(data, []byte("BEGIN PRIVATE KEY")):
+		return "ASN1 parser: Error in TAG."
+	}
+	return "ASN1 parser: Error in DER parsing."
 }
 
 // badChain says what is wrong with a certificate file that the sanity check let pass or did not see.

@@ -81,7 +81,7 @@ func (j judge) unreadable(c *certs.Certificate, oid, words string) []finding.Fin
 // leafConstraints is virNetTLSCertCheckBasicConstraints for a leaf in a role.
 func (j judge) leafConstraints(c *certs.Certificate, role certs.Role) []finding.Finding {
 	switch {
-	case c.BasicConstraints == nil:
+	case c.BasicConstraints == nil || c.BasicConstraints.Undecodable:
 		return j.unreadable(c, "2.5.29.19", "basic constraints")
 	case c.BasicConstraints.CA:
 		return []finding.Finding{j.refuse("leaf-is-ca",
@@ -94,7 +94,7 @@ func (j judge) leafConstraints(c *certs.Certificate, role certs.Role) []finding.
 // caConstraints is the same for a CA.
 func (j judge) caConstraints(c *certs.Certificate) []finding.Finding {
 	switch {
-	case c.BasicConstraints == nil:
+	case c.BasicConstraints == nil || c.BasicConstraints.Undecodable:
 		if fs := j.unreadable(c, "2.5.29.19", "basic constraints"); fs != nil {
 			return fs
 		}
@@ -111,7 +111,7 @@ func (j judge) caConstraints(c *certs.Certificate) []finding.Finding {
 
 // usage is virNetTLSCertCheckKeyUsage.
 func (j judge) usage(c *certs.Certificate, ca bool) []finding.Finding {
-	if c.KeyUsage == nil {
+	if c.KeyUsage == nil || c.KeyUsage.Undecodable {
 		return j.unreadable(c, oidKeyUsage, "key usage")
 	}
 	var out []finding.Finding

@@ -397,15 +397,18 @@ var rules = []finding.Rule{
 		Good:   "a DNS name in subjectAltName", Bad: "a common name only", Source: "RFC 9525"},
 }
 
-// Rules gives the rules of this package. The slice is the caller's.
+// Rules gives the rules of this package, libvirt's before QEMU's. The slice is the caller's.
 func Rules() []finding.Rule {
-	out := make([]finding.Rule, len(rules))
-	copy(out, rules)
-	return out
+	return append(append([]finding.Rule(nil), rules...), qemuRules...)
 }
 
 // rule looks up a rule of this package; a wrong name is a programming error that the tests find.
-func rule(id string) finding.Rule { return finding.Named(rules, id) }
+func rule(id string) finding.Rule {
+	if strings.HasPrefix(id, "qemu-") {
+		return finding.Named(qemuRules, id)
+	}
+	return finding.Named(rules, id)
+}
 
 // sentence begins with a capital and ends with a full stop.
 func sentence(s string) string {

@@ -217,7 +217,7 @@ func withIntermediate(t testing.TB, f *Files, ca, inter *testpki.CA, chain bool)
 
 func TestEveryRuleHasAGoodAndABadCase(t *testing.T) {
 	all := samples(t)
-	for _, r := range Rules() {
+	for _, r := range rules { // QEMU's: TestEveryQEMURuleIsBroken
 		s, ok := all[r.ID]
 		if !ok {
 			t.Errorf("rule %s has no sample", r.ID)
