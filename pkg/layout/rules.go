@@ -61,8 +61,8 @@ var (
 			"root can read, guests with TLS do not start and migrations fail; nothing tells earlier.",
 		LibvirtMessages: []string{"Unable to access credentials {path}server-key.pem: Permission denied",
 			"Cannot load certificate '{cert}' & key '{key}': Error while reading file."},
-		Remedy:          "chgrp kvm FILE; chmod 0640 FILE",
-		Good:            "server-key.pem root:kvm 0640", Bad: "server-key.pem root:root 0600", Source: "QEMU crypto/tlscredsx509.c"}
+		Remedy: "chgrp kvm FILE; chmod 0640 FILE",
+		Good:   "server-key.pem root:kvm 0640", Bad: "server-key.pem root:root 0600", Source: "QEMU crypto/tlscredsx509.c"}
 	ruleDocumentedPlace = finding.Rule{ID: "documented-place-not-read", Title: "A CA file lies where libvirt's documentation says, and libvirt does not look",
 		Severity: finding.Warning, Effect: finding.Ignores,
 		Text: "libvirt's page on TLS certificates lists $HOME/.pki/cacert.pem. The code only looks for " +
