@@ -43,7 +43,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	peer.RemoveBuilt()
+	os.Exit(status)
 }
 
 func spec(t testing.TB) Spec {

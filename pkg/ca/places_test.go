@@ -1,0 +1,442 @@
+package ca
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/peer"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/remote"
+)
+
+// A shell runs the program as it is shipped, with an environment.
+type shell struct {
+	t    *testing.T
+	path string
+	env  []string
+}
+
+// newShell builds the programs.
+func newShell(t *testing.T, env ...string) shell {
+	t.Helper()
+	path := peer.Build(t, "virt-pki")
+	peer.Build(t, "virt-pki-pkcs11") // beside it
+	return shell{t, path, env}
+}
+
+// run runs the program, which has to succeed.
+func (s shell) run(args ...string) string {
+	s.t.Helper()
+	return peer.Place{Env: s.env, Timeout: time.Minute}.Must(s.t, append([]string{s.path}, args...)...)
+}
+
+// fail runs the program, which has to end with a status and say something; it gives what is on standard error.
+func (s shell) fail(status int, args ...string) string {
+	s.t.Helper()
+	r := peer.Place{Env: s.env, Timeout: time.Minute}.Run(s.t, append([]string{s.path}, args...)...)
+	if r.Exit != status {
+		s.t.Fatalf("virt-pki %q: %v", args, r)
+	}
+	return r.Stderr
+}
+
+// serve starts ca serve on a free port of loopback until the test ends.
+func (s shell) serve(args ...string) (*peer.Process, string) {
+	s.t.Helper()
+	host := fmt.Sprintf("127.0.0.1:%d", peer.FreePort(s.t, "127.0.0.1"))
+	p := peer.Place{Env: s.env}.Start(s.t, append([]string{s.path, "ca", "serve", "--listen", host}, args...)...)
+	if !p.WaitLog("virt-pki: serving", 10*time.Second) {
+		s.t.Fatalf("ca serve does not come up:\n%s", p.Log())
+	}
+	return p, host
+}
+
+// oddName is a name that much software turns, merges or encodes anew.
+const oddName = `DC=org,DC=example,OU=second,OU=first,O=Acme\, Inc.,C=GB,EMAIL=a@example.org,ST=Ü`
+
+// TestTheKeyMayBeInFourPlaces goes the whole way with each: init, issue, renew, revoke and the list, with names whose bytes
+// must survive.
+func TestTheKeyMayBeInFourPlaces(t *testing.T) {
+	hsm := peer.NewSoftHSM(t, "ca")
+	dir := t.TempDir()
+	pin := put(t, dir+"/pin", []byte(hsm.PIN+"\n"), 0o600)
+	secret := put(t, dir+"/passphrase", []byte("secret\n"), 0o600)
+	hmac := put(t, dir+"/auth.key", []byte(strings.Repeat("0123456789abcdef", 4)), 0o600)
+	s := newShell(t, hsm.Env...)
+	uri := func(object string) string {
+		return "pkcs11:token=ca;object=" + object + "?module-path=" + hsm.Module + "&pin-source=file:" + pin
+	}
+
+	// The one that signs for the last case, with a name as odd.
+	far := filepath.Join(dir, "far")
+	s.run("init", "--out", far, "--no-passphrase", "--quiet", "--ca-subject", oddName+",CN=CA", "--client", "operator")
+	_, host := s.serve("--authority", far+"/authority", "--auth-key", hmac)
+
+	for _, c := range []struct {
+		name       string
+		init, with []string
+		signs      bool // here
+	}{
+		{"a file", []string{"--no-passphrase"}, []string{"--no-passphrase"}, true},
+		{"an encrypted file", []string{"--passphrase-file", secret}, []string{"--passphrase-file", secret}, true},
+		{"a token, RSA", []string{"--ca-key-type", "rsa2048", "--ca-key", uri("rsa")}, nil, true},
+		{"a token, P-256", []string{"--ca-key", uri("p256")}, nil, true},
+		{"a token, P-384", []string{"--ca-key-type", "ecdsa-p384", "--ca-key", uri("p384")}, nil, true},
+		{"a token, Ed25519", []string{"--ca-key-type", "ed25519", "--ca-key", uri("ed")}, nil, true},
+		{"a remote signer", []string{"--signer", "cfssl://" + host, "--signer-auth-key", hmac}, nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := s
+			s.t = t
+			out := filepath.Join(t.TempDir(), "cluster")
+			init := append([]string{"init", "--out", out, "--quiet", "--base", oddName, "--peer", "kvm1.example.com,192.0.2.1", "--client", "admin"}, c.init...)
+			if c.signs {
+				init = append(init, "--ca-subject", oddName+",CN=CA")
+			}
+			s.run(init...)
+			authority := out + "/authority"
+			s.run(append([]string{"issue", "client", "bob", "--out", out, "--base", oddName, "--quiet"}, c.with...)...)
+			s.run(append([]string{"renew", "admin", "--out", out, "--quiet"}, c.with...)...)
+			s.run(append([]string{"renew", "kvm1.example.com", "--same-key", "--out", out, "--quiet"}, c.with...)...)
+
+			for file, cn := range map[string]string{"admin/etc/pki/libvirt/clientcert.pem": "admin", "bob/etc/pki/libvirt/clientcert.pem": "bob",
+				"kvm1.example.com/etc/pki/libvirt/servercert.pem": "kvm1.example.com"} {
+				text, err := os.ReadFile(filepath.Join(out, file))
+				if err != nil {
+					t.Fatal(err)
+				}
+				block, _ := pem.Decode(text)
+				cert, err := x509.ParseCertificate(block.Bytes)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if whole := name(t, oddName+",CN="+cn); !bytes.Equal(cert.RawSubject, whole.DER()) {
+					t.Errorf("%s: subject %x, want %x", file, cert.RawSubject, whole.DER())
+				}
+				if ca := name(t, oddName+",CN=CA"); !bytes.Equal(cert.RawIssuer, ca.DER()) {
+					t.Errorf("%s: issuer %x, want %x", file, cert.RawIssuer, ca.DER())
+				}
+				if got := peer.QueryDN(t, filepath.Join(out, file)); !strings.Contains(got.Stdout, oddName+",CN="+cn) {
+					t.Errorf("%s: virt-pki-query-dn: %v", file, got)
+				}
+			}
+			// Everything that was signed is known here.
+			var list struct {
+				Certificates []struct{ Name, Serial, State string }
+			}
+			if err := json.Unmarshal([]byte(s.run("list", "--all", "--json", "--authority", authority)), &list); err != nil {
+				t.Fatal(err)
+			}
+			states := map[string]int{}
+			for _, e := range list.Certificates {
+				states[e.State]++
+			}
+			if len(list.Certificates) < 5 || states["issued"] != 0 {
+				t.Errorf("the inventory: %+v", list)
+			}
+
+			s.run("revoke", "bob", "--authority", authority, "--quiet")
+			if !c.signs {
+				if said := s.fail(3, "crl", "publish", "--out", out); !strings.Contains(said, "revocation lists are made there") {
+					t.Errorf("crl publish: %s", said)
+				}
+				return
+			}
+			s.run(append([]string{"crl", "publish", "--out", out, "--quiet"}, c.with...)...)
+			certtool := peer.Certtool(t, "--verify-crl", "--load-ca-certificate", authority+"/cacert.pem", "--infile", out+"/admin/etc/pki/CA/cacrl.pem")
+			if !strings.Contains(certtool, "Verified") {
+				t.Errorf("certtool of the list: %s", certtool)
+			}
+			if got := s.fail(1, "crl", "check", out+"/admin/etc/pki/CA/cacrl.pem", out+"/bob/etc/pki/libvirt/clientcert.pem"); got != "" {
+				t.Errorf("crl check: %s", got)
+			}
+		})
+	}
+}
+
+func TestWhatGoesWrongWithATokenLeavesAllAsItWas(t *testing.T) {
+	hsm := peer.NewSoftHSM(t, "ca")
+	dir := t.TempDir()
+	pin := put(t, dir+"/pin", []byte(hsm.PIN+"\n"), 0o600)
+	wrong := put(t, dir+"/wrong", []byte("9999-geheim\n"), 0o600)
+	s := newShell(t, hsm.Env...)
+	m := "?module-path=" + hsm.Module
+	good := "pkcs11:token=ca;object=root" + m + "&pin-source=" + pin
+	make := func(uri string, more ...string) []string {
+		return append([]string{"init", "--pkipath", dir + "/pki", "--server", "localhost", "--client", "admin", "--ca-key", uri, "--quiet"}, more...)
+	}
+	keys := func() int {
+		r := peer.Place{Env: append(slices.Clone(hsm.Env), "GNUTLS_PIN="+hsm.PIN)}.Run(t, "p11tool", "--provider", hsm.Module, "--login", "--batch", "--list-privkeys", "pkcs11:token=ca")
+		return strings.Count(r.Stdout, "Object ")
+	}
+	if got := keys(); got != 0 {
+		t.Fatalf("%d keys", got)
+	}
+	for _, c := range []struct {
+		name   string
+		status int
+		args   []string
+		want   string
+	}{
+		{"a wrong PIN", 3, make("pkcs11:token=ca;object=root" + m + "&pin-source=" + wrong), `virt-pki: error: the CA's key: the PIN of token "ca" is wrong`},
+		{"no PIN", 3, make("pkcs11:token=ca;object=root" + m), `virt-pki: error: the CA's key: token "ca" wants its PIN`},
+		{"a PIN in the URI", 2, make("pkcs11:token=ca;object=root" + m + "&pin-value=9999-geheim"), "the PIN does not belong into the command line"},
+		{"no token", 3, make("pkcs11:token=cb;object=root" + m), "no token fits the URI"},
+		{"no module", 3, make("pkcs11:token=ca;object=root?module-path=/nonexistent.so"), `the PKCS#11 module "/nonexistent.so": no such file or directory`},
+		{"a URI that is none", 2, make("pkcs11:objekt=root&pin-value=geheim"), `at character 8: there is no attribute "objekt"`},
+		{"a key without a name", 3, make("pkcs11:token=ca" + m + "&pin-source=" + pin), "a new key needs a name in the URI, object or id"},
+		{"the key of a CA that has another", 3, make("pkcs11:token=ca;object=root"+m+"&pin-source="+pin, "--ca-cert", put(t, dir+"/other.pem", otherCA(t), 0o600)), "no private key of token"},
+		{"a failure after the key was made", 3, make(good, "--libvirt", "9.0", "--layout", ""), ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := s
+			s.t = t
+			if c.want == "" { // the directory's place cannot be written
+				if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				c.args[2] = dir + "/file/pki"
+				c.args = slices.DeleteFunc(c.args, func(a string) bool { return a == "--layout" || a == "" })
+			}
+			said := s.fail(c.status, c.args...)
+			if !strings.Contains(said, c.want) || strings.Contains(said, "geheim") {
+				t.Errorf("it says: %s", said)
+			}
+			if _, err := os.Stat(dir + "/pki"); err == nil {
+				t.Error("something was made")
+			}
+			if got := keys(); got != 0 {
+				t.Errorf("%d keys are in the token", got)
+			}
+		})
+	}
+
+	// A key that an interrupted run left is used.
+	s.run(make(good)...)
+	if got := keys(); got != 1 {
+		t.Fatalf("%d keys", got)
+	}
+	if err := os.Rename(dir+"/pki", dir+"/first"); err != nil {
+		t.Fatal(err)
+	}
+	if r := (peer.Place{Env: s.env}).Run(t, append([]string{s.path}, make(good)...)...); r.Exit != 0 || !strings.Contains(r.Stderr, `hint: the key was in token "ca" already and is used as it is`) {
+		t.Errorf("a second run: %v", r)
+	}
+
+	// The token is gone: nothing is recorded, and when it is back all goes on.
+	before := s.run("list", "--all", "--json", "--authority", dir+"/pki/authority")
+	if err := os.Rename(hsm.Tokens, hsm.Tokens+".away"); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"issue", "client", "bob", "--authority", dir + "/pki/authority", "--pkipath", dir + "/bob"},
+		{"renew", "admin", "--pkipath", dir + "/pki"}, {"crl", "publish", "--pkipath", dir + "/pki"}} {
+		if said := s.fail(3, args...); !strings.Contains(said, "virt-pki: error: the CA's key: ") {
+			t.Errorf("%q without a token: %s", args, said)
+		}
+	}
+	if after := s.run("list", "--all", "--json", "--authority", dir+"/pki/authority"); after != before {
+		t.Errorf("the inventory has changed:\n%s\n%s", before, after)
+	}
+	if _, err := os.Stat(dir + "/bob"); err == nil {
+		t.Error("files were made without a token")
+	}
+	if err := os.Rename(hsm.Tokens+".away", hsm.Tokens); err != nil {
+		t.Fatal(err)
+	}
+	s.run("issue", "client", "bob", "--authority", dir+"/pki/authority", "--pkipath", dir+"/bob", "--quiet")
+
+	// Its own CA certificate, taken over anew with the key in the token.
+	s.run("init", "--pkipath", dir+"/taken", "--client", "x", "--server", "localhost", "--quiet", "--ca-cert", dir+"/pki/cacert.pem", "--ca-key", good)
+}
+
+// otherCA gives the certificate of another CA.
+func otherCA(t *testing.T) []byte {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "other")
+	return create(t, dir, spec(t)).CertPEM()
+}
+
+func TestARemoteSignerThatIsSilentOrGoneLeavesAllAsItWas(t *testing.T) {
+	dir := t.TempDir()
+	hmac := put(t, dir+"/auth.key", []byte(strings.Repeat("0123456789abcdef", 4)), 0o600)
+	wrong := put(t, dir+"/wrong.key", []byte(strings.Repeat("fedcba9876543210", 4)), 0o600)
+	s := newShell(t)
+	s.run("init", "--out", dir+"/far", "--no-passphrase", "--quiet", "--server", "localhost,127.0.0.1", "--client", "operator", "--client", "thief")
+	far := dir + "/far/authority"
+	tls := func(tree, role string) []string {
+		return []string{dir + "/far/" + tree + "/etc/pki/libvirt/" + role + "cert.pem", dir + "/far/" + tree + "/etc/pki/libvirt/private/" + role + "key.pem"}
+	}
+	server, operator, thief := tls("localhost", "server"), tls("operator", "client"), tls("thief", "client")
+	p, host := s.serve("--authority", far, "--auth-key", hmac, "--tls-cert", server[0], "--tls-key", server[1], "--client-ca", far+"/cacert.pem")
+	signer := func(key string, id []string) []string {
+		return []string{"--signer", "cfssl://" + host, "--signer-auth-key", key, "--signer-ca", far + "/cacert.pem", "--signer-cert", id[0], "--signer-cert-key", id[1], "--signer-timeout", "2s"}
+	}
+	s.run(append([]string{"init", "--out", dir + "/near", "--quiet", "--client", "bob", "--server", "kvm9"}, signer(hmac, operator)...)...)
+	near := dir + "/near/authority"
+	before := s.run("list", "--all", "--json", "--authority", near)
+	issue := func(more ...string) []string {
+		return append([]string{"issue", "client", "carol", "--out", dir + "/near"}, more...)
+	}
+	check := func(name, want string, args ...string) {
+		t.Helper()
+		if said := s.fail(3, args...); !strings.Contains(said, want) {
+			t.Errorf("%s: %s", name, said)
+		}
+		if after := s.run("list", "--all", "--json", "--authority", near); after != before {
+			t.Errorf("%s: the inventory has changed", name)
+		}
+		if _, err := os.Stat(dir + "/near/carol"); err == nil {
+			t.Errorf("%s: files were made", name)
+		}
+	}
+	check("a wrong HMAC key", "it refuses: invalid token", issue(signer(wrong, operator)...)...)
+	s.run("revoke", "thief", "--authority", far, "--quiet")
+	check("a revoked client", `it refuses: the certificate of "CN=thief" is revoked`, issue(signer(hmac, thief)...)...)
+	check("longer than the policy there", "the authority's policy ends it on", issue("--lifetime", "2y")...)
+	p.Signal(syscall.SIGSTOP)
+	check("a silent signer", "it did not answer within 2s", issue()...)
+	p.Signal(syscall.SIGCONT)
+	s.run(append(issue(), "--quiet")...)
+	if log := p.Log(); !strings.Contains(log, `"CN=operator" "/api/v1/cfssl/authsign" 200`) || !strings.Contains(log, "client CN=carol, serial ") {
+		t.Errorf("the log:\n%s", log)
+	}
+	before = s.run("list", "--all", "--json", "--authority", near)
+	if err := os.Rename(dir+"/near/carol", dir+"/carol"); err != nil {
+		t.Fatal(err)
+	}
+	p.Signal(syscall.SIGTERM)
+	if status, ok := p.Wait(10 * time.Second); !ok || status != 0 {
+		t.Errorf("ca serve ended with %d:\n%s", status, p.Log())
+	}
+	check("nobody there", "no connection: connection refused", issue()...)
+}
+
+// TestCfsslSignsForUs has the real cfssl sign: what survives its rules is taken, with a warning, and the rest is refused.
+func TestCfsslSignsForUs(t *testing.T) {
+	peer.Need(t, "cfssl")
+	dir := t.TempDir()
+	root := create(t, filepath.Join(dir, "ca"), spec(t))
+	root.Close()
+	day := "8760h"
+	usages := func(more ...string) map[string]any {
+		return map[string]any{"expiry": day, "usages": append([]string{"digital signature", "key encipherment"}, more...)}
+	}
+	f := peer.StartCFSSL(t, peer.CFSSLOptions{CA: dir + "/ca/cacert.pem", CAKey: dir + "/ca/private/cakey.pem",
+		Profiles: map[string]map[string]any{"server": usages("server auth"), "client": usages("client auth")}})
+	place := RemotePlace{URL: "cfssl://" + f.Host, AuthKey: f.AuthKey}
+	client, err := place.Client(time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := client.CA(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := Adopt(context.Background(), filepath.Join(dir, "here"), Adoption{Cert: text, Now: time.Now(), Remote: client, Place: Place{Remote: &place}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer a.Close()
+	for _, c := range []struct {
+		name string
+		o    Order
+		want string // "": it is issued
+	}{
+		{"a server", order(t, certs.Server, "C=GB,O=Acme,CN=kvm1.example.com", "192.0.2.1"), ""},
+		{"a client with a name in cfssl's order", order(t, certs.Client, "C=GB,ST=London,L=London,O=Acme,OU=virt,CN=bob"), ""},
+		{"a name that cfssl turns", order(t, certs.Client, "CN=bob,O=Acme,C=GB"), `its subject is "C=GB,O=Acme,CN=bob"`},
+		{"two OUs, which cfssl merges", order(t, certs.Client, "O=Acme,OU=b,OU=a,CN=bob"), `its subject is "O=Acme,OU=`},
+		{"a profile that cfssl does not have", order(t, certs.Peer, "CN=kvm2.example.com"), `its keyUsage is none, not digitalSignature, keyEncipherment`},
+		{"dates that cfssl does not take", until(order(t, certs.Client, "CN=bob"), time.Now().Add(90*24*time.Hour)), "later than "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, err := a.Prepare(time.Now(), c.o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := a.Issue(context.Background(), p)
+			if c.want != "" {
+				if err == nil || !strings.Contains(err.Error(), c.want) {
+					t.Errorf("got %v, want %q", err, c.want)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got.Findings) != 1 || got.Findings[0].Rule != ruleNotCritical.ID {
+				t.Errorf("findings: %v", got.Findings)
+			}
+			if e, err := a.Inventory().Get(context.Background(), got.Entry.Key); err != nil || !bytes.Equal(e.PEM, got.PEM()) {
+				t.Errorf("the inventory: %v", err)
+			}
+		})
+	}
+	// The key of another operator.
+	other := place
+	other.AuthKey = put(t, dir+"/other.key", []byte(strings.Repeat("ab01", 16)), 0o600)
+	stranger, err := other.Client(time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stranger.Sign(context.Background(), remote.Request{CSR: []byte("x"), Profile: "server"}); err == nil || !strings.Contains(err.Error(), "it refuses: invalid token") {
+		t.Errorf("with a wrong key: %v", err)
+	}
+	all, err := a.Inventory().List(context.Background(), inventory.Filter{})
+	if err != nil || len(all) != 2 {
+		t.Errorf("%d entries (%v)", len(all), err)
+	}
+}
+
+// TestCfsslsClientIsServed has the real cfssl as a client of ca serve.
+func TestCfsslsClientIsServed(t *testing.T) {
+	peer.Need(t, "cfssl", "openssl")
+	dir := t.TempDir()
+	key := strings.Repeat("0123456789abcdef", 4)
+	hmac := put(t, dir+"/auth.key", []byte(key), 0o600)
+	s := newShell(t)
+	s.run("init", "--out", dir+"/far", "--no-passphrase", "--quiet", "--client", "operator")
+	_, host := s.serve("--authority", dir+"/far/authority", "--auth-key", hmac)
+	config := put(t, dir+"/config.json", []byte(`{"signing":{"default":{"auth_remote":{"remote":"far","auth_key":"k"}},
+		"profiles":{"server":{"auth_remote":{"remote":"far","auth_key":"k"}}}},
+		"auth_keys":{"k":{"type":"standard","key":"`+key+`"}},"remotes":{"far":"http://`+host+`"}}`), 0o600)
+	peer.OpenSSL(t, "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", dir+"/key.pem", "-out", dir+"/req.pem",
+		"-subj", "/CN=kvm7.example.com/O=Acme/C=GB")
+	out := peer.Place{}.Must(t, "cfssl", "sign", "-config", config, "-profile", "server", "-hostname", "kvm7.example.com,192.0.2.7", dir+"/req.pem")
+	var answer struct{ Cert string }
+	if err := json.Unmarshal([]byte(out), &answer); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	block, _ := pem.Decode([]byte(answer.Cert))
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := nameOf(cert); got != "CN=kvm7.example.com,O=Acme,C=GB" || len(cert.IPAddresses) != 1 {
+		t.Errorf("certificate of %s for %v", got, cert.IPAddresses)
+	}
+	if list := s.run("list", "--authority", dir+"/far/authority"); !strings.Contains(list, "kvm7.example.com") {
+		t.Errorf("the inventory:\n%s", list)
+	}
+	info := peer.Place{}.Must(t, "cfssl", "info", "-remote", "http://"+host)
+	if !strings.Contains(info, "BEGIN CERTIFICATE") {
+		t.Errorf("cfssl info: %s", info)
+	}
+	// cfssl's server would sign by its default profile.
+	if r := (peer.Place{}).Run(t, "cfssl", "sign", "-config", config, "-profile", "www", "-hostname", "kvm7.example.com", dir+"/req.pem"); r.Exit == 0 ||
+		!strings.Contains(r.Stderr, "the profile: no role ") {
+		t.Errorf("an unknown profile: %v", r)
+	}
+}
