@@ -107,6 +107,8 @@ func (p *program) checkPlace(r *os.Root, root string, place layout.Place, o chec
 		return nil
 	}
 	v.Findings = append(v.Findings, audit.Findings...)
+	v.Findings = append(v.Findings, layout.AuditLabels(r.FS(), place, root == "/" && exists("/sys/fs/selinux/enforce"),
+		func(path string) (string, error) { return layout.Label(shown(path)) }, shown)...)
 	v.Unchecked = append(v.Unchecked, audit.Unchecked...)
 	for _, role := range audit.Present {
 		if o.role != 0 && role != o.role {

@@ -357,15 +357,7 @@ func (p *program) preflightDaemon(c *cli.Context, h *host, memory *verify.Memory
 	d.Machine = preflight.Machine{Home: p.home(), ConfigHome: p.getenv("XDG_CONFIG_HOME"), RuntimeDir: p.getenv("XDG_RUNTIME_DIR"),
 		ReadFile: p.readRegular, Exists: exists, Real: realDir}
 	if root != "" {
-		r, err := os.OpenRoot(root)
-		if err != nil {
-			return d, err
-		}
-		d.ReadFile = func(name string) ([]byte, error) { return readBelow(r, name) }
-		d.Exists = func(name string) bool {
-			_, err := r.Stat(strings.TrimLeft(name, "/"))
-			return err == nil
-		}
+		d.ReadFile, d.Exists = h.read, h.tree.Exists
 		d.Real = nil
 	} else {
 		d.Own = ownAddress()
@@ -399,24 +391,24 @@ func (p *program) preflightDaemon(c *cli.Context, h *host, memory *verify.Memory
 	return d, nil
 }
 
-// hostConf finds the configuration of a machine: that of the daemon that does TLS there.
-func (p *program) hostConf(program string, below func(string) string) (name string, text []byte, err error) {
+// hostConf finds the configuration of a machine without units: that of the daemon that does TLS there.
+func hostConf(program string, h *host, read func(name string) ([]byte, error)) (name string, text []byte, err error) {
 	names := []string{"/etc/libvirt/libvirtd.conf", "/etc/libvirt/virtproxyd.conf"}
 	if program != "" {
 		names = []string{"/etc/libvirt/" + program + ".conf"}
-	} else if exists(below("/usr/sbin/virtproxyd")) && !exists(below("/usr/sbin/libvirtd")) {
+	} else if h.tree.Exists("/usr/sbin/virtproxyd") && !h.tree.Exists("/usr/sbin/libvirtd") {
 		names[0], names[1] = names[1], names[0]
 	}
 	for _, n := range names {
-		if text, err = p.readFile(below(n)); err == nil {
-			return below(n), text, nil
+		if text, err = read(n); err == nil {
+			return h.below(n), text, nil
 		}
 		if !errors.Is(err, fs.ErrNotExist) {
 			return "", nil, err
 		}
 	}
 	if program == "" {
-		return "", nil, fmt.Errorf("there is neither %s nor %s", below(names[0]), below(names[1]))
+		return "", nil, fmt.Errorf("there is neither %s nor %s", h.below(names[0]), h.below(names[1]))
 	}
 	return "", nil, err
 }

@@ -41,6 +41,9 @@ func (h *host) below(name string) string {
 	return filepath.Join(h.root, name)
 }
 
+// read reads a file of a tree, through links as its machine would follow them, never out of the tree.
+func (h *host) read(name string) ([]byte, error) { return h.tree.ReadFile(name) }
+
 // preflightHost looks at the machine that --root names, or at this one. With a configuration that is given explicitly and no
 // tree, and with options that say how the daemon is run, its units are not read.
 func (p *program) preflightHost(c *cli.Context) (*host, error) {
@@ -104,21 +107,27 @@ func (p *program) configuration(c *cli.Context, h *host, d *preflight.Daemon) (e
 			runs = h.survey.Daemon(program)
 		}
 	}
+	read := func(name string) ([]byte, error) { return p.readFile(name) }
+	if h.root != "" {
+		read = h.read
+	}
 	switch {
 	case name != "":
 		d.Conf, err = p.readFile(name)
 	case runs != nil:
-		program, name = runs.Name, h.below("/etc/libvirt/"+runs.Name+".conf")
+		program = runs.Name
+		own := "/etc/libvirt/" + runs.Name + ".conf"
 		if runs.Arguments.Configured {
-			name = h.below(runs.Arguments.Config)
+			own = runs.Arguments.Config
 		}
-		if d.Conf, err = p.readFile(name); err != nil && runs.Arguments.Configured {
+		name = h.below(own)
+		if d.Conf, err = read(own); err != nil && runs.Arguments.Configured {
 			d.ConfErr, err = err, nil
 		} else if errors.Is(err, fs.ErrNotExist) {
 			d.Conf, err = nil, nil // the daemon goes on with its defaults
 		}
 	default:
-		name, d.Conf, err = p.hostConf(program, h.below)
+		name, d.Conf, err = hostConf(program, h, read)
 	}
 	if err != nil {
 		return fmt.Errorf("reading the daemon's configuration: %w", err)

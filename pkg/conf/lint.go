@@ -382,7 +382,11 @@ func (l *linter) listening(d *Daemon) {
 		key := remoteKeys[slices.IndexFunc(remoteKeys, l.has)]
 		l.add("conf-proxy-listen", l.line(key), "%s is set, but virtproxyd does not listen for TLS unless listen_tls = 1 is there", key)
 	}
-	if d.ListenTCP && d.AuthTCP == AuthNone && !d.Run.SocketActivated {
+	switch {
+	case d.AuthTCP != AuthNone:
+	case d.Run.SocketActivated && d.Run.TCPSocket:
+		l.add("conf-tcp-open", l.line("auth_tcp"), "auth_tcp is none, and systemd passes a -tcp.socket: whoever reaches its port has this host")
+	case d.ListenTCP && !d.Run.SocketActivated:
 		found := l.add("conf-tcp-open", l.line("auth_tcp"), "listen_tcp is 1 and auth_tcp none: whoever reaches port %s has this host", d.TCPPort)
 		if !d.ListensTCP() {
 			found.Severity = finding.Warning

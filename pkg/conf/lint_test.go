@@ -156,3 +156,30 @@ func TestDebiansOwnFilesHaveNoErrors(t *testing.T) {
 		}
 	}
 }
+
+func TestTCPWithoutAuthenticationIsOpenOnAPassedSocketToo(t *testing.T) {
+	const text = "auth_tcp = \"none\"\nlisten_tcp = 1\n"
+	for _, c := range []struct {
+		run  Run
+		want string
+	}{
+		{Run{SocketActivated: true, TCPSocket: true}, "auth_tcp is none, and systemd passes a -tcp.socket: whoever reaches its port has this host"},
+		{Run{SocketActivated: true}, ""},
+		{Run{Listen: true}, "listen_tcp is 1 and auth_tcp none: whoever reaches port 16509 has this host"},
+	} {
+		_, found := Check([]byte(text), "libvirtd.conf", LintOptions{Kind: Libvirtd, Run: c.run})
+		got := ""
+		for _, f := range found {
+			if f.Rule == "conf-tcp-open" {
+				got = f.Message
+			}
+		}
+		if got != c.want {
+			t.Errorf("%+v: %q", c.run, got)
+		}
+	}
+	d := Daemon{Kind: Libvirtd, Run: Run{SocketActivated: true, TCPSocket: true}}
+	if !d.ListensTCP() || d.ListensTLS() {
+		t.Error("a passed -tcp.socket is not listened on")
+	}
+}

@@ -122,7 +122,7 @@ func TestAuditNamesWhatIsWrong(t *testing.T) {
 		})
 	}
 	for _, r := range Rules() {
-		if !covered[r.ID] {
+		if !covered[r.ID] && r.ID != ruleLabel.ID { // see TestLabelsOfSystemPlaces
 			t.Errorf("no bad case for the rule %s", r.ID)
 		}
 		if r.Good == "" || r.Bad == "" || r.Source == "" || r.Text == "" || r.Title == "" {

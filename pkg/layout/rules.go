@@ -69,10 +69,18 @@ var (
 			"$HOME/.pki/libvirt/cacert.pem and then for the system's.",
 		Remedy: "mv ~/.pki/cacert.pem ~/.pki/libvirt/cacert.pem",
 		Good:   "~/.pki/libvirt/cacert.pem", Bad: "~/.pki/cacert.pem", Source: "libvirt virNetTLSContextLocateCredentials"}
+	ruleLabel = finding.Rule{ID: "selinux-label", Title: "A credential file has an unusual SELinux label",
+		Severity: finding.Note, Effect: finding.NoEffect,
+		Text: "Where SELinux is on, the daemons and QEMU are confined and may read certificates by their label, usually cert_t. A file that was moved there with mv " +
+			"keeps the label of where it came from, such as admin_home_t, and the daemon may be denied what root may read; libvirt neither labels " +
+			"these files nor looks. What the policy of the machine allows is not judged.",
+		LibvirtMessages: []string{"Cannot read certificate '{path}': Permission denied", "Cannot read private key '{path}': Permission denied"},
+		Remedy:          "restorecon -Rv /etc/pki; ausearch -m avc -ts recent shows what was denied",
+		Good:            "serverkey.pem with cert_t", Bad: "serverkey.pem with admin_home_t, moved from /root", Source: "SELinux reference policy, cert_t; restorecon(8)"}
 )
 
 // Rules gives the rules of this package.
 func Rules() []finding.Rule {
 	return []finding.Rule{ruleWritable, ruleKeyReadable, ruleClosedDirectory, ruleClosedFile, ruleValidatorMode, ruleOwner,
-		ruleLink, ruleKindOfFile, ruleQEMUKey, ruleDocumentedPlace}
+		ruleLink, ruleKindOfFile, ruleQEMUKey, ruleDocumentedPlace, ruleLabel}
 }

@@ -244,7 +244,7 @@ func (s *Server) credentials() bool {
 // bind predicts whether the daemon can listen (virNetSocketNewListenTCP).
 func (s *Server) bind(ctx context.Context, port string) bool {
 	if s.Conf.Run.SocketActivated {
-		return s.socketsFree()
+		return true // it is systemd that listens
 	}
 	address := s.Conf.ListenAddr
 	if _, ok := portNumber(port); !ok && port != "" && s.d.ReadFile != nil && !s.knownService(port) {

@@ -50,6 +50,11 @@ func (s *Server) unitRefuses(stage int) bool {
 		}
 		s.ListensTLS, s.ListensTCP = false, false
 		s.LibvirtMessage = f.LibvirtMessage
+		if f.Rule == "listen-with-sockets" {
+			// Which settings of listening count is the administrator's choice now.
+			s.Findings = slices.DeleteFunc(s.Findings, func(f finding.Finding) bool { return f.Rule == "conf-listen-activated" })
+			i = slices.IndexFunc(s.Findings, func(o finding.Finding) bool { return o.Rule == f.Rule })
+		}
 		if s.LibvirtMessage != "" {
 			s.LogLines = []string{s.LibvirtMessage}
 		}
@@ -75,6 +80,11 @@ func (s *Server) listening() {
 	}
 	x := s.d.Units.Daemon(s.d.Kind.String())
 	if x == nil {
+		return
+	}
+	s.byUnits(x)
+	if s.portsOfSockets(x); s.deaf != nil {
+		s.dropListenAdvice()
 		return
 	}
 	for i, f := range s.Findings {
@@ -117,6 +127,54 @@ func (s *Server) dropListenAdvice() {
 	})
 }
 
+// byUnits puts what the units say into findings about the configuration that could only say where to look.
+func (s *Server) byUnits(x *unit.Daemon) {
+	if len(x.Passed()) == 0 {
+		return
+	}
+	var out []finding.Finding
+	for _, f := range s.Findings {
+		switch f.Rule {
+		case "conf-listen-activated":
+			key, _, _ := strings.Cut(f.Message, " ")
+			if name, setting := socketSetting(x.Name, key); name != "" {
+				f.Remedy = fmt.Sprintf("systemctl edit %s: %s; take %s out of %s", name, setting, key, f.Subject)
+			}
+		case "conf-socket-open":
+			mode := s.socketMode(false)
+			if mode&0o002 == 0 {
+				continue
+			}
+			f.Severity = finding.Error
+			f.Message = fmt.Sprintf("auth_unix_rw is none, and %s.socket has SocketMode=%04o: every local user is root", x.Name, mode)
+			f.Remedy = fmt.Sprintf("systemctl edit %s.socket: write SocketMode=0660 and SocketGroup=libvirt under [Socket]; systemctl restart %s.socket", x.Name, x.Name)
+		}
+		out = append(out, f)
+	}
+	s.Findings = out
+}
+
+// socketSetting says in which socket unit, and as what, a setting of the configuration stands when systemd passes sockets.
+func socketSetting(daemon, key string) (name, setting string) {
+	switch key {
+	case "tls_port":
+		return daemon + "-tls.socket", "write ListenStream= and ListenStream=PORT under [Socket]"
+	case "tcp_port":
+		return daemon + "-tcp.socket", "write ListenStream= and ListenStream=PORT under [Socket]"
+	case "listen_addr":
+		return daemon + "-tls.socket", "write ListenStream= and ListenStream=ADDRESS:16514 under [Socket]"
+	case "unix_sock_group":
+		return daemon + ".socket", "write SocketGroup=GROUP under [Socket]"
+	case "unix_sock_rw_perms":
+		return daemon + ".socket", "write SocketMode=MODE under [Socket]"
+	case "unix_sock_ro_perms":
+		return daemon + "-ro.socket", "write SocketMode=MODE under [Socket]"
+	case "unix_sock_admin_perms":
+		return daemon + "-admin.socket", "write SocketMode=MODE under [Socket]"
+	}
+	return "", ""
+}
+
 // deafToTLS says why the daemon as it is run does not listen for TLS, and what cures it.
 func (s *Server) deafToTLS(x *unit.Daemon) (message, remedy string) {
 	set := ""
@@ -154,31 +212,30 @@ func (s *Server) deafToTLS(x *unit.Daemon) (message, remedy string) {
 		fmt.Sprintf("write %s=\"--listen\" into %s; %s", variable, file, restart)
 }
 
-// socketsFree judges the ports of passed sockets, on which it is systemd that listens.
-func (s *Server) socketsFree() bool {
-	if s.d.Ports == nil || s.d.Units == nil {
-		return true
-	}
-	x := s.d.Units.Daemon(s.d.Kind.String())
-	if x == nil {
-		return true
-	}
-	for _, k := range x.Passed() {
-		if k.Up() {
-			continue // it has its port
+// portsOfSockets judges the ports of sockets on which it is systemd that is to listen.
+func (s *Server) portsOfSockets(x *unit.Daemon) {
+	for _, k := range x.Sockets {
+		if k.Up() || !k.Boots() && !k.Passed {
+			continue // it has its port, or wants none
 		}
 		for _, a := range k.Streams {
-			if o, taken := s.taken(a.Port, func(has netip.Addr) bool { return clashes(a, has) }); taken && a.Port != 0 {
-				f := ruleByID("port-taken").Finding(s.shown(a.File, a.Line), fmt.Sprintf("%s cannot listen on %s: %s has the port.", k.Name, a.Text, o))
-				f.Remedy = fmt.Sprintf("ss -ltnp sport = :%d, and stop that program; or another ListenStream=: systemctl edit %s", a.Port, k.Name)
-				s.Findings = append([]finding.Finding{f}, s.Findings...)
-				if k.Name == x.Name+"-tls.socket" {
-					s.tls, s.deaf, s.ListensTLS = nil, &s.Findings[0], false
-				}
+			o, taken := s.taken(a.Port, func(has netip.Addr) bool { return clashes(a, has) })
+			if a.Port == 0 || !taken {
+				continue
 			}
+			f := ruleByID("port-taken").Finding(s.shown(a.File, a.Line), fmt.Sprintf("%s cannot listen on %s: %s has the port.", k.Name, a.Text, o))
+			f.Remedy = fmt.Sprintf("ss -ltnp sport = :%d, and stop that program; or another ListenStream=: systemctl edit %s", a.Port, k.Name)
+			f.Effect = finding.NoEffect
+			s.Findings = slices.DeleteFunc(s.Findings, func(o finding.Finding) bool {
+				return o.Rule == "socket-not-started" && strings.HasPrefix(o.Message, k.Name+" ")
+			})
+			s.Findings = append([]finding.Finding{f}, s.Findings...)
+			if k.Descriptor == x.Name+"-tls.socket" {
+				s.ListensTLS, s.deaf = false, &f
+			}
+			break
 		}
 	}
-	return true
 }
 
 func (s *Server) shown(file string, line int) string {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"syscall"
 )
 
 // SearchPath lists the directories of the system's units, the first wins (systemd.unit(5), "System Unit Search Path"; /lib,
@@ -54,7 +55,8 @@ const (
 	maxFile  = 4 << 20
 )
 
-var errLinks = errors.New("too many levels of symbolic links")
+// errLinks is what the system says of too many links.
+const errLinks = syscall.ELOOP
 
 // resolve follows the links of an absolute path and gives the path without them.
 func (t *Tree) resolve(name string) (string, fs.FileInfo, error) {
@@ -123,6 +125,9 @@ func (t *Tree) ReadFile(name string) ([]byte, error) {
 	real, info, err := t.resolve(name)
 	if err != nil {
 		return nil, err
+	}
+	if info.IsDir() {
+		return nil, &fs.PathError{Op: "read", Path: name, Err: syscall.EISDIR}
 	}
 	if !info.Mode().IsRegular() {
 		return nil, &fs.PathError{Op: "read", Path: name, Err: fs.ErrInvalid}
