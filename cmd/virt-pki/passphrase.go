@@ -19,7 +19,7 @@ const passphraseVariable = "VIRT_PKI_PASSPHRASE"
 
 func passphraseFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "passphrase-file", Usage: "`FILE`: the passphrase of the CA's key is its first line; without it $" + passphraseVariable + " is taken, or it is asked for on a terminal"},
+		&cli.StringFlag{Name: "passphrase-file", Usage: "`FILE`: the passphrase of the CA's key, or its token's PIN, is the first line; without it $" + passphraseVariable + " is taken, or it is asked for on a terminal"},
 		&cli.BoolFlag{Name: "no-passphrase", Usage: "do not ask: the CA's key is or stays unencrypted"},
 	}
 }

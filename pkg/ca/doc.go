@@ -25,6 +25,7 @@
 //
 //	cacert.pem          the CA's certificate
 //	private/cakey.pem   its key: PKCS#8, encrypted (PBES2) when there is a passphrase; mode 0600
+//	signer.json         instead of it: in which token or with which signer the key is ([Place])
 //	inventory.db        what was issued (package inventory)
 //	authority.json      the policy
 //	cacrl.pem           the revocation list, when there is one

@@ -108,7 +108,7 @@ func (a *Authority) Unlock(passphrase []byte) error {
 			return fmt.Errorf("reading the CA key: %w", &placeError{"it is " + place.String() + ", not in " + path, ""})
 		}
 		return fmt.Errorf("reading the CA key: %w", &PathError{path, "it is not there", err,
-			"put it back from where it is kept; without it nothing can be issued"})
+			"put it back from where it is kept, or name it: --ca-key FILE"})
 	}
 	if err != nil {
 		return fmt.Errorf("reading the CA key: %w", err)
