@@ -9,7 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/probe"
 	"github.com/virt-pki/virt-pki/pkg/unit"
@@ -39,6 +38,9 @@ type Client struct {
 	LoginHome string
 	// SameMachine says that client and daemon are one machine.
 	SameMachine bool
+
+	// loaded keeps what was loaded, for a client that makes many connections; nil: it is loaded each time.
+	loaded *loadedFiles
 }
 
 // A Connection is what one attempt is predicted to come to.
@@ -145,8 +147,7 @@ func (a *attempt) parse() bool {
 // credentials judges the client's own files; nil: it stops at them.
 func (a *attempt) credentials() *credentials {
 	dir, set := a.u.Param("pkipath")
-	own := a.c.load(wanted{search: a.c.defaults(certs.Client, dir, set), role: certs.Client, noSanity: a.u.NoSanity(),
-		at: a.c.At, memory: a.c.Memory})
+	own := a.c.loadOnce(dir, set, a.u.NoSanity())
 	if own.cause != nil {
 		a.conclude(finding.ClientLocal, *own.cause)
 		a.also(own.findings, finding.Error)

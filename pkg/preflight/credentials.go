@@ -46,7 +46,7 @@ func (m Machine) load(w wanted) credentials {
 	seen := map[string]bool{}
 	var all [][]finding.Finding
 	for _, p := range pairs {
-		l := verify.Files{Role: role, CA: ca, CRL: list, Cert: m.file(p.Cert), Key: m.file(p.Key), CRLConfigured: w.crlConfigured,
+		l := verify.Files{Role: role, CA: ca, CRL: list, Cert: m.file(p.Cert), Key: m.key(p.Key), CRLConfigured: w.crlConfigured,
 			NoSanity: w.noSanity, At: w.at, Libvirt: m.Libvirt, Memory: w.memory}.Read()
 		if c.cas == nil {
 			c.cas, c.lists = l.CAs, l.CRLs

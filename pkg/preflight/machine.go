@@ -27,6 +27,8 @@ type Machine struct {
 	Exists func(name string) bool
 	// Real gives a directory's name without symbolic links; nil: there are none.
 	Real func(dir string) string
+	// Withheld gives what is known of a private key whose content is not at hand; nil, or a nil answer: ReadFile gives it.
+	Withheld func(name string) *verify.WithheldKey
 }
 
 func (m Machine) exists(name string) bool {
@@ -43,6 +45,16 @@ func (m Machine) file(name string) verify.File {
 	}
 	b, err := m.ReadFile(name)
 	return verify.File{Path: name, Data: b, Err: err}
+}
+
+// key is file for a private key.
+func (m Machine) key(name string) verify.File {
+	if name != "" && m.Withheld != nil {
+		if w := m.Withheld(name); w != nil {
+			return verify.File{Path: name, Withheld: w}
+		}
+	}
+	return m.file(name)
 }
 
 // manyIdentities is since when libvirt loads several identities and takes half a pair for an error.

@@ -24,6 +24,8 @@ type File struct {
 	// Err says why Data could not be read: an error of package os. Errors that mean that there is no file
 	// (fs.ErrNotExist, ENOTDIR, ELOOP) are told from those of a file that cannot be read.
 	Err error
+	// Withheld stands for the Data of a private key that is not at hand; nil: Data counts.
+	Withheld *WithheldKey
 }
 
 // Missing reports whether the file does not exist for libvirt's access(F_OK).
@@ -352,23 +354,32 @@ func (r *reader) loadIdentity() {
 	if r.Key.Err != nil {
 		r.fail("file-unreadable", r.Key, fmt.Sprintf("The key %q cannot be read: %s.", r.Key.Path, strerror(r.Key.Err)), words(readError))
 		ok = false
+	} else if w := r.Key.Withheld; w != nil {
+		if w.Rule != "" {
+			ok = r.badKey(trouble{w.Rule, w.Message, w.Words}, words)
+		}
 	} else if k, err := certs.ParseKey(r.Key.Data, nil); err != nil {
-		ok = r.badKey(err, words)
+		ok = r.badKey(keyTrouble(r.Key.Data, err), words)
 	} else {
 		r.l.Key = k
 	}
 	if !r.loadChain(words) || !ok {
 		return
 	}
-	public, _, err := signature.PublicKey(r.l.Chain[0].RawPublicKeyInfo)
-	if r.l.Key != nil && err == nil && !certs.SameKey(public, r.l.Key.Public()) {
-		message := fmt.Sprintf("The key %q is not that of the certificate %q.", r.Key.Path, r.Cert.Path)
-		for i, c := range r.l.Chain[1:] {
-			if other, _, err := signature.PublicKey(c.RawPublicKeyInfo); err == nil && certs.SameKey(other, r.l.Key.Public()) {
-				message = fmt.Sprintf("The key %q is that of certificate %d in %q; the certificate of the key must come first.", r.Key.Path, i+2, r.Cert.Path)
-			}
+	same := func(info []byte) bool {
+		public, _, err := signature.PublicKey(info)
+		return err == nil && certs.SameKey(public, r.l.Key.Public())
+	}
+	if w := r.Key.Withheld; w != nil {
+		same = func(info []byte) bool { return bytes.Equal(publicKeyID(info), w.PublicKey) }
+		if w.PublicKey == nil || publicKeyID(r.l.Chain[0].RawPublicKeyInfo) == nil {
+			return
 		}
-		r.fail("key-mismatch", r.Key, message, words("The certificate and the given key do not match."))
+	} else if _, _, err := signature.PublicKey(r.l.Chain[0].RawPublicKeyInfo); err != nil || r.l.Key == nil {
+		return
+	}
+	if !same(r.l.Chain[0].RawPublicKeyInfo) {
+		r.mismatch(same, words)
 	}
 }
 
@@ -398,23 +409,6 @@ func (r *reader) nobody(why string) {
 		f.Severity = finding.Error
 	}
 	r.l.Findings = append(r.l.Findings, f)
-}
-
-// badKey says what is wrong with a key file, with GnuTLS's text for it. It reports whether libvirt can use it.
-func (r *reader) badKey(err error, words func(string) string) bool {
-	data := r.Key.Data
-	openssh := bytes.Contains(data, []byte("BEGIN OPENSSH PRIVATE KEY"))
-	switch {
-	case errors.Is(err, certs.ErrPassphraseNeeded):
-		r.fail("key-encrypted", r.Key, "The key is protected by a passphrase, which libvirt cannot be given.", words("Decryption has failed."))
-	case errors.Is(err, certs.ErrKeyUnsupported) && !openssh:
-		r.l.Findings = append(r.l.Findings, rule("cannot-check-signature").Finding(r.Key.Path,
-			sentence("whether the key belongs to the certificate was not checked: "+err.Error())))
-		return true
-	default:
-		r.fail("key-not-importable", r.Key, sentence("the key cannot be read: "+err.Error()), words(keyText(data, err)))
-	}
-	return false
 }
 
 // keyText gives GnuTLS's words for a key file that certs.ParseKey refuses.

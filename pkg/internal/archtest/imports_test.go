@@ -49,9 +49,10 @@ var allowed = map[string][]string{
 
 	"pkg/preflight": {"pkg/conf", "pkg/uri", "pkg/verify", "pkg/handshake", "pkg/priority", "pkg/certs", "pkg/crl", "pkg/dn", "pkg/dnmatch",
 		// What a prediction shares with a real attempt: name look-up, libvirt.conf, and the rules of the stages.
-		"pkg/probe",
+		"pkg/probe", "pkg/internal/workers",
 		// How systemd runs the daemon.
 		"pkg/unit"},
+	"pkg/bundle": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/internal/durable"},
 
 	"pkg/internal/der":       {},
 	"pkg/internal/durable":   {},
@@ -63,6 +64,7 @@ var allowed = map[string][]string{
 		"pkg/chain", "pkg/internal/durable",
 		// Where the CA's key may be.
 		"pkg/token", "pkg/remote",
+		"pkg/bundle",
 		// What is to be quick to start, see its doc.go.
 		"cmd/virt-pki/early"},
 	"cmd/virt-pki/early":  {"pkg/certs"},
