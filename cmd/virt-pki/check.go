@@ -18,10 +18,11 @@ func (p *program) checkCommand() *cli.Command {
 		Name:      "check",
 		Category:  "judge",
 		Usage:     "judge credential files: modes, certificates, chain, key, dates",
-		ArgsUsage: "[DIR]",
+		ArgsUsage: "[DIR|BUNDLE]",
 		Description: `Judges files where they lie, as libvirt would when it starts or connects. DIR is a flat pkipath
-directory, or a tree in which /etc/pki or a home's .pki/libvirt is looked for. Without
-arguments this machine's own files are judged; with --ca-file and --cert-file just those.
+directory, or a tree in which /etc/pki or a home's .pki/libvirt is looked for; BUNDLE is what
+virt-pki collect made of a host. Without arguments this machine's own files are judged; with
+--ca-file and --cert-file just those.
 
 EXAMPLES
    virt-pki check

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/virt-pki/virt-pki/pkg/bundle"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -17,6 +18,12 @@ import (
 // checkLayouts judges what lies in a directory: a flat pkipath, a tree that stands for a machine's /, a home. An empty dir is
 // this machine.
 func (p *program) checkLayouts(dir string, o checkOptions, v *checkView) error {
+	if h, err := bundle.Recognise(dir); h != nil || err != nil {
+		if err != nil {
+			return err
+		}
+		return p.checkBundle(h, o, v)
+	}
 	root, places, err := p.places(dir, o)
 	if err != nil {
 		return err
@@ -26,10 +33,15 @@ func (p *program) checkLayouts(dir string, o checkOptions, v *checkView) error {
 		return &readError{"the directory", root, err}
 	}
 	defer r.Close()
+	t := checkTree{fsys: r.FS(), read: func(name string) ([]byte, error) { return readBelow(r, name) }, uid: os.Geteuid(),
+		shown: func(path string) string { return filepath.Join(root, path) }, all: os.Geteuid() == 0,
+		label:   func(path string) (string, error) { return layout.Label(filepath.Join(root, path)) },
+		selinux: root == "/" && exists("/sys/fs/selinux/enforce")}
+	if root != "/" && t.uid != 0 {
+		t.uid = -1 // a tree for another machine, made by an ordinary user: owners are not right yet
+	}
 	for _, place := range places {
-		if err := p.checkPlace(r, root, place, o, v); err != nil {
-			return err
-		}
+		p.checkPlace(t, place, o, v)
 	}
 	if len(v.Checked) == 0 && len(v.Unchecked) == 0 {
 		where := "on this machine"
@@ -95,33 +107,59 @@ func (p *program) places(dir string, o checkOptions) (root string, places []layo
 	return root, places, nil
 }
 
-// checkPlace judges one place, if anything is there.
-func (p *program) checkPlace(r *os.Root, root string, place layout.Place, o checkOptions, v *checkView) error {
-	uid := os.Geteuid()
-	if root != "/" && uid != 0 {
-		uid = -1 // a tree for another machine, made by an ordinary user: owners are not right yet
+// A checkTree is where check looks: below a directory, or in a bundle.
+type checkTree struct {
+	fsys fs.FS
+	read func(name string) ([]byte, error)
+	// withheld gives what is known of a key that is not at hand; nil: all are.
+	withheld func(name string) *verify.WithheldKey
+	// shown is how a path is called in findings.
+	shown func(path string) string
+	// uid is who should own what is not the system's, -1 for nobody in particular.
+	uid int
+	// label gives a file's SELinux label; nil: labels are not known. selinux says that it is in force.
+	label   func(path string) (string, error)
+	selinux bool
+	// all says that everything can be read here, so that what cannot be read, libvirt cannot read either.
+	all bool
+}
+
+// file reads a file for a verdict.
+func (t checkTree) file(name string) verify.File {
+	data, err := t.read(name)
+	return verify.File{Path: t.shown(name), Data: data, Err: err}
+}
+
+// key is file for a private key.
+func (t checkTree) key(name string) verify.File {
+	if t.withheld != nil {
+		if w := t.withheld(name); w != nil {
+			return verify.File{Path: t.shown(name), Withheld: w}
+		}
 	}
-	shown := func(path string) string { return filepath.Join(root, path) }
-	audit := layout.AuditAs(r.FS(), place, uid, shown)
+	return t.file(name)
+}
+
+// checkPlace judges one place, if anything is there.
+func (p *program) checkPlace(t checkTree, place layout.Place, o checkOptions, v *checkView) {
+	shown := t.shown
+	audit := layout.AuditAs(t.fsys, place, t.uid, shown)
 	if len(audit.Unchecked) == 0 && len(audit.Present) == 0 && !audit.CA {
-		return nil
+		return
 	}
 	v.Findings = append(v.Findings, audit.Findings...)
-	v.Findings = append(v.Findings, layout.AuditLabels(r.FS(), place, root == "/" && exists("/sys/fs/selinux/enforce"),
-		func(path string) (string, error) { return layout.Label(shown(path)) }, shown)...)
+	if t.label != nil {
+		v.Findings = append(v.Findings, layout.AuditLabels(t.fsys, place, t.selinux, t.label, shown)...)
+	}
 	v.Unchecked = append(v.Unchecked, audit.Unchecked...)
 	for _, role := range audit.Present {
 		if o.role != 0 && role != o.role {
 			continue
 		}
 		paths := place.Paths(role)
-		read := func(name string) verify.File {
-			data, err := readBelow(r, name)
-			return verify.File{Path: shown(name), Data: data, Err: err}
-		}
-		set := fileSet{role: role, ca: read(paths.CA), cert: read(paths.Cert), key: read(paths.Key), crl: read(paths.CRL), qemu: place.Kind.ForQEMU()}
+		set := fileSet{role: role, ca: t.file(paths.CA), cert: t.file(paths.Cert), key: t.key(paths.Key), crl: t.file(paths.CRL), qemu: place.Kind.ForQEMU()}
 		for _, f := range place.Indexed(role) {
-			pair := verify.Pair{Cert: read(f.Cert), Key: read(f.Key)}
+			pair := verify.Pair{Cert: t.file(f.Cert), Key: t.key(f.Key)}
 			if pair.Cert.Missing() && pair.Key.Missing() {
 				break
 			}
@@ -133,7 +171,7 @@ func (p *program) checkPlace(r *os.Root, root string, place layout.Place, o chec
 			looked = append(looked, p.Cert, p.Key)
 		}
 		for _, f := range looked {
-			if errors.Is(f.Err, fs.ErrPermission) && os.Geteuid() != 0 {
+			if errors.Is(f.Err, fs.ErrPermission) && !t.all {
 				v.Unchecked = append(v.Unchecked, fmt.Sprintf("%s: permission denied; run as root", f.Path))
 				denied = true
 			}
@@ -143,13 +181,15 @@ func (p *program) checkPlace(r *os.Root, root string, place layout.Place, o chec
 		}
 		for _, p := range set.pairs() {
 			v.Checked = append(v.Checked, fmt.Sprintf("%s, layout %s: %s", role, place.Kind, p.Cert.Path))
+			if w := p.Key.Withheld; w != nil && w.PublicKey == nil && w.Rule == "" {
+				v.Unchecked = append(v.Unchecked, fmt.Sprintf("whether %s is the key of its certificate: it could not be read when it was collected", p.Key.Path))
+			}
 		}
 		v.judge(set, o)
 	}
 	if len(audit.Present) == 0 && audit.CA && (o.role == 0 || o.role == certs.Client) && len(audit.Unchecked) == 0 {
 		v.Checked = append(v.Checked, fmt.Sprintf("no identity, layout %s: only the CA file is there, %s", place.Kind, shown(place.Paths(certs.Client).CA)))
 	}
-	return nil
 }
 
 // readBelow reads a file of a tree; links must not lead out of it. A named pipe in a file's place, which the audit reports,

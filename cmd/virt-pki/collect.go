@@ -175,13 +175,6 @@ func (p *program) printCollected(v collectView) {
 	}
 }
 
-func plural(n int, word string) string {
-	if n == 1 {
-		return "1 " + word
-	}
-	return fmt.Sprintf("%d %ss", n, word)
-}
-
 func hostname(unknown string) string {
 	if h, err := os.Hostname(); err == nil && h != "" {
 		return h

@@ -36,12 +36,15 @@ configuration and files as its start does, then each client's URI, libvirt.conf 
 makes a TLS handshake in memory with both sides' rules, and says outcome, cause, cure, and the
 text that each side shows. The clients are this user with the given URIs, or the directories
 given with --client. Without --conf the host's own daemon is judged as systemd runs it: units,
-arguments, sockets, ports; with --root that of a tree.
+arguments, sockets, ports; with --root that of a tree. With --hosts all connections among many
+hosts are judged, each with its own files: bundles of virt-pki collect, or trees as virt-pki
+init --out makes them.
 
 EXAMPLES
    virt-pki preflight qemu://kvm1.example.com/system
    virt-pki preflight --conf ./virtproxyd.conf 'qemu://kvm1.example.com/system?pkipath=./alice'
    virt-pki preflight --root ./kvm1-tree --client ./alice --client ./bob --host kvm1.example.com
+   virt-pki preflight --hosts ./bundles              every host to every host
    virt-pki preflight --libvirt 12.8 --format sarif qemu://kvm1/system > preflight.sarif
 
 EXIT STATUS
@@ -54,6 +57,7 @@ EXIT STATUS
 			&cli.StringSliceFlag{Name: "client", Usage: "a client's files in `DIR` (as for pkipath); may be repeated; needs --host"},
 			&cli.StringSliceFlag{Name: "host", Usage: "a `NAME` by which the clients of --client call the daemon; may be repeated"},
 			&cli.StringFlag{Name: "root", Usage: "the daemon's files and units are below `DIR`, which stands for its machine's /"},
+			hostsFlag(),
 			forFlag(),
 			&cli.BoolFlag{Name: "session", Usage: "the daemon is run by an ordinary user (default: root for files in /etc, else as who calls)"},
 			&cli.BoolFlag{Name: "system", Usage: "the daemon is run by root"},
@@ -143,6 +147,9 @@ type preflightAttempt struct {
 }
 
 func (p *program) preflight(c *cli.Context) error {
+	if c.IsSet("hosts") {
+		return p.matrix(c)
+	}
 	level, err := failOn(c)
 	if err != nil {
 		return err

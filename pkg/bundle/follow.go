@@ -96,3 +96,64 @@ func readRegular(fsys fs.FS, real string, info fs.FileInfo) ([]byte, error) {
 	}
 	return fs.ReadFile(fsys, real)
 }
+
+// A followed file system follows links on the way to a file, where fsys would not.
+type followed struct{ fsys fs.FS }
+
+// parent gives a path whose directories are no links.
+func (f followed) parent(op, name string) (string, error) {
+	if !fs.ValidPath(name) {
+		return "", &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	dir, base := path.Split(name)
+	if dir == "" {
+		return name, nil
+	}
+	real, _, err := follow(f.fsys, dir, nil)
+	return path.Join(real, base), err
+}
+
+func (f followed) Lstat(name string) (fs.FileInfo, error) {
+	name, err := f.parent("lstat", name)
+	if err != nil {
+		return nil, err
+	}
+	return fs.Lstat(f.fsys, name)
+}
+
+func (f followed) ReadLink(name string) (string, error) {
+	name, err := f.parent("readlink", name)
+	if err != nil {
+		return "", err
+	}
+	return fs.ReadLink(f.fsys, name)
+}
+
+// real follows links to the end.
+func (f followed) real(op, name string) (string, fs.FileInfo, error) {
+	if !fs.ValidPath(name) {
+		return "", nil, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	return follow(f.fsys, name, nil)
+}
+
+func (f followed) Stat(name string) (fs.FileInfo, error) {
+	_, info, err := f.real("stat", name)
+	return info, err
+}
+
+func (f followed) Open(name string) (fs.File, error) {
+	real, _, err := f.real("open", name)
+	if err != nil {
+		return nil, err
+	}
+	return f.fsys.Open(real)
+}
+
+func (f followed) ReadDir(name string) ([]fs.DirEntry, error) {
+	real, _, err := f.real("open", name)
+	if err != nil {
+		return nil, err
+	}
+	return fs.ReadDir(f.fsys, real)
+}

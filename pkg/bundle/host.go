@@ -57,8 +57,9 @@ func Tree(dir, name string) *Host {
 	return h
 }
 
-// FS gives the files as they lie there: links are links, and owners and modes those of the host.
-func (h *Host) FS() fs.FS { return h.fsys }
+// FS gives the files by the paths of the host, with its owners and modes. Links on the way to a file are followed as they
+// lead on the host; fs.Lstat and fs.ReadLink see one at the end of a path as a link.
+func (h *Host) FS() fs.FS { return followed{h.fsys} }
 
 // ReadFile reads a file by its name on the host.
 func (h *Host) ReadFile(name string) ([]byte, error) {
@@ -298,6 +299,29 @@ func Load(name string) ([]*Host, error) {
 	}
 	sort.SliceStable(hosts, func(i, j int) bool { return hosts[i].Name < hosts[j].Name })
 	return hosts, nil
+}
+
+// Recognise gives the host of a bundle, which is an archive or a directory with a manifest. It gives nil for a directory that has
+// none, and for what is not there.
+func Recognise(name string) (*Host, error) {
+	info, err := os.Stat(name)
+	if name == "" || err != nil {
+		return nil, nil
+	}
+	if info.IsDir() {
+		if _, err := os.Lstat(filepath.Join(name, ManifestName)); err != nil {
+			return nil, nil
+		}
+		return loadOne(name)
+	}
+	if !strings.HasSuffix(name, ".tar.gz") && !strings.HasSuffix(name, ".tgz") {
+		return nil, nil
+	}
+	hosts, err := Load(name)
+	if err != nil {
+		return nil, err
+	}
+	return hosts[0], nil
 }
 
 // loadOne reads a directory that is one host; nil: it is none.

@@ -25,6 +25,8 @@ type Host struct {
 	// Daemon is its daemon; nil: it has none, and is a client only.
 	Daemon *Daemon
 	Client Client
+	// ServerOnly says that nobody connects from there.
+	ServerOnly bool
 }
 
 // Address gives the URI by which the others call the host.
@@ -48,7 +50,7 @@ type Matrix struct {
 	Unread  [][]string
 	// Keyless says of each host in which roles its key was not at hand.
 	Keyless [][]certs.Role
-	// Cells are all connections: of the first host as client to every server in the order of Hosts, then of the second.
+	// Cells are all connections: of the first host that is a client to every server in the order of Hosts, then of the second.
 	Cells []Cell
 	// Own are the findings about each host's own files and configuration, each once.
 	Own [][]finding.Finding
@@ -78,8 +80,11 @@ func Cross(ctx context.Context, hosts []Host, jobs int, progress func(done, tota
 		Keyless: make([][]certs.Role, len(hosts)), Own: make([][]finding.Finding, len(hosts))}
 	memory := &verify.Memory{}
 	records := make([]*record, len(hosts))
-	var servers []int
+	var servers, clients []int
 	for i := range m.Hosts {
+		if !m.Hosts[i].ServerOnly {
+			clients = append(clients, i)
+		}
 		h := &m.Hosts[i]
 		records[i] = &record{}
 		h.Client.Memory, h.Client.loaded = memory, &loadedFiles{}
@@ -99,8 +104,10 @@ func Cross(ctx context.Context, hosts []Host, jobs int, progress func(done, tota
 			m.Servers[i] = h.Daemon.Start(ctx)
 			m.Own[i] = append(m.Own[i], m.Servers[i].Findings...)
 		}
-		h.Client.readSettings()
-		m.Own[i] = append(m.Own[i], h.Client.loadOnce("", false, false).findings...)
+		if !h.ServerOnly {
+			h.Client.readSettings()
+			m.Own[i] = append(m.Own[i], h.Client.loadOnce("", false, false).findings...)
+		}
 		m.Own[i] = distinct(m.Own[i])
 		m.Unread[i], m.Keyless[i] = records[i].result()
 		return nil
@@ -108,10 +115,10 @@ func Cross(ctx context.Context, hosts []Host, jobs int, progress func(done, tota
 	if err != nil {
 		return nil, err
 	}
-	total := len(hosts) * len(servers)
+	total := len(clients) * len(servers)
 	m.Cells = make([]Cell, total)
 	err = workers.Do(ctx, total, jobs, func(i int) error {
-		cell, err := m.cell(ctx, i/len(servers), servers[i%len(servers)])
+		cell, err := m.cell(ctx, clients[i/len(servers)], servers[i%len(servers)])
 		m.Cells[i] = cell
 		return err
 	}, func(done int) {

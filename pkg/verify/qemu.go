@@ -291,22 +291,31 @@ func (q *qemu) loadFirst(id Pair) {
 	q.matches(id, chain, key, words("The certificate and the given key do not match."))
 }
 
-// key reads the key of a pair; nil where there is none to compare.
+// key reads the key of a pair; nil where there is none to compare. Of a key that is not at hand it gives the *WithheldKey.
 func (q *qemu) key(id Pair, words func(gnutls string) string) crypto.PublicKey {
 	if q.KeyUnknown || id.Key.Err != nil {
 		return nil
 	}
-	k, err := certs.ParseKey(id.Key.Data, nil)
-	switch {
-	case err == nil:
-		return k.Public()
-	case errors.Is(err, certs.ErrKeyUnsupported) && !bytes.Contains(id.Key.Data, []byte("BEGIN OPENSSH")):
-		q.out = append(q.out, rule("cannot-check-signature").Finding(id.Key.Path, sentence("whether the key belongs to the certificate was not checked: "+err.Error())))
-	case errors.Is(err, certs.ErrPassphraseNeeded):
+	var t trouble
+	if w := id.Key.Withheld; w == nil {
+		k, err := certs.ParseKey(id.Key.Data, nil)
+		if err == nil {
+			return k.Public()
+		}
+		t = keyTrouble(id.Key.Data, err)
+	} else if w.Rule == "" {
+		return w
+	} else {
+		t = trouble{w.Rule, w.Message, w.Words}
+	}
+	switch t.rule {
+	case "cannot-check-signature":
+		q.out = append(q.out, rule(t.rule).Finding(id.Key.Path, t.message))
+	case "key-encrypted":
 		q.fail("qemu-key-encrypted", id.Key, "The key is protected by a passphrase; QEMU needs default_tls_x509_secret_uuid in qemu.conf for it.",
-			words("Decryption has failed."))
+			words(t.words))
 	default:
-		q.fail("qemu-key-not-importable", id.Key, sentence("the key cannot be read: "+err.Error()), words(keyText(id.Key.Data, err)))
+		q.fail("qemu-key-not-importable", id.Key, t.message, words(t.words))
 	}
 	return nil
 }
@@ -314,7 +323,14 @@ func (q *qemu) key(id Pair, words func(gnutls string) string) crypto.PublicKey {
 // matches says when the key is not that of the first certificate.
 func (q *qemu) matches(id Pair, chain []*certs.Certificate, key crypto.PublicKey, text string) {
 	public, _, err := signature.PublicKey(chain[0].RawPublicKeyInfo)
-	if key == nil || err != nil || certs.SameKey(public, key) {
+	if key == nil || err != nil {
+		return
+	}
+	if w, withheld := key.(*WithheldKey); withheld {
+		if w.PublicKey == nil || bytes.Equal(w.PublicKey, publicKeyID(chain[0].RawPublicKeyInfo)) {
+			return
+		}
+	} else if certs.SameKey(public, key) {
 		return
 	}
 	q.fail("qemu-key-mismatch", id.Key, fmt.Sprintf("The key %q is not that of the certificate %q.", id.Key.Path, id.Cert.Path), text)

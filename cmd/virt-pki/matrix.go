@@ -1,0 +1,349 @@
+package main
+
+import (
+	"fmt"
+	"path"
+	"strings"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/bundle"
+	"github.com/virt-pki/virt-pki/pkg/conf"
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/preflight"
+	"github.com/virt-pki/virt-pki/pkg/priority"
+	"github.com/virt-pki/virt-pki/pkg/uri"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// hostsFlag makes preflight judge all hosts against all hosts.
+func hostsFlag() cli.Flag {
+	return &cli.StringSliceFlag{Name: "hosts", Usage: "`DIR|FILE`: judge all connections among these hosts: bundles of collect, trees of init, or directories of them"}
+}
+
+// A matrixView is the answer of preflight --hosts. It has the fields of preflight's, of which these do not apply.
+type matrixView struct {
+	Schema      int                `json:"schema"`
+	Daemon      *preflightDaemon   `json:"daemon"`
+	Connections []preflightAttempt `json:"connections"`
+	Hosts       []matrixHost       `json:"hosts"`
+	Matrix      []matrixCell       `json:"matrix"`
+	Troubles    []matrixTrouble    `json:"troubles"`
+	Findings    []finding.Finding  `json:"findings"`
+	Unchecked   []string           `json:"unchecked,omitempty"`
+
+	m        *preflight.Matrix
+	troubles []preflight.Trouble
+}
+
+type matrixHost struct {
+	Name    string `json:"name"`
+	Source  string `json:"source"`
+	Libvirt string `json:"libvirt"`
+	// URI is by what the others call it; null: it has no daemon and is a client only.
+	URI *string `json:"uri"`
+	// Client says whether it connects to others.
+	Client bool             `json:"client"`
+	Daemon *preflightDaemon `json:"daemon"`
+}
+
+type matrixCell struct {
+	Server string `json:"server"`
+	Client string `json:"client"`
+	// Outcome is null where a file that it depends on could not be read.
+	Outcome        *string  `json:"outcome"`
+	Cause          *string  `json:"cause"`
+	LibvirtMessage *string  `json:"libvirt_message"`
+	DaemonMessage  *string  `json:"daemon_message"`
+	Proven         bool     `json:"proven"`
+	Unchecked      []string `json:"unchecked,omitempty"`
+}
+
+type matrixTrouble struct {
+	Cause  string        `json:"cause"`
+	Hosts  []string      `json:"hosts"`
+	Cells  int           `json:"cells"`
+	Blocks []matrixBlock `json:"blocks"`
+	Cases  []matrixCase  `json:"cases"`
+}
+
+type matrixBlock struct {
+	Outcome finding.Outcome `json:"outcome"`
+	Clients []string        `json:"clients"`
+	Servers []string        `json:"servers"`
+}
+
+type matrixCase struct {
+	Host    string `json:"host"`
+	Message string `json:"message"`
+	Remedy  string `json:"remedy,omitempty"`
+}
+
+// matrix judges all hosts against all hosts.
+func (p *program) matrix(c *cli.Context) error {
+	for _, f := range []string{"uri", "file", "client", "host", "root", "session", "system", "no-resolve"} {
+		if c.IsSet(f) {
+			return usage("--%s and --hosts exclude each other", f)
+		}
+	}
+	level, err := failOn(c)
+	if err != nil {
+		return err
+	}
+	format, err := outputFormat(c)
+	if err != nil {
+		return err
+	}
+	paint, err := p.painter(c.String("color"))
+	if err != nil {
+		return err
+	}
+	v, err := p.cross(c, append(c.StringSlice("hosts"), c.Args().Slice()...))
+	if err != nil {
+		return err
+	}
+	if err := p.printMatrix(v, format, c.Bool("quiet"), paint); err != nil {
+		return err
+	}
+	failed := finding.Worst(v.Findings) >= level
+	for _, cell := range v.m.Cells {
+		failed = failed || cell.Outcome != "" && cell.Outcome != finding.Connected
+	}
+	switch {
+	case failed:
+		return status(exitFindings)
+	case len(v.Unchecked) > 0:
+		return status(exitIncomplete)
+	}
+	return nil
+}
+
+// cross loads the hosts and predicts the connections.
+func (p *program) cross(c *cli.Context, names []string) (*matrixView, error) {
+	var hosts []*bundle.Host
+	by := map[string]string{}
+	for _, name := range names {
+		more, err := bundle.Load(name)
+		if err != nil {
+			return nil, err
+		}
+		for _, h := range more {
+			if other, ok := by[strings.ToLower(h.Name)]; ok {
+				return nil, usage("two hosts are called %s: %s and %s", h.Name, other, h.Source).
+					hint("virt-pki collect --name NAME gives a bundle another name")
+			}
+			by[strings.ToLower(h.Name)] = h.Source
+			hosts = append(hosts, h)
+		}
+	}
+	v := &matrixView{Schema: 1, Connections: []preflightAttempt{}, Hosts: []matrixHost{}, Matrix: []matrixCell{},
+		Troubles: []matrixTrouble{}, Findings: []finding.Finding{}}
+	var ends []preflight.Host
+	servers := false
+	for _, h := range hosts {
+		end, err := p.matrixHost(c, h)
+		if err != nil {
+			return nil, err
+		}
+		servers = servers || end.Daemon != nil
+		ends = append(ends, end)
+	}
+	if !servers {
+		return nil, usage("none of the hosts is a server: there is no configuration of a daemon and no server's certificate").
+			hint("run virt-pki collect on the hosts with the daemons, too")
+	}
+	apart(hosts, ends)
+	jobs := c.Int("jobs")
+	if jobs <= 0 {
+		jobs = processors()
+	}
+	show, clear := p.progress(c.Bool("quiet"))
+	defer clear()
+	m, err := preflight.Cross(c.Context, ends, jobs, func(done, total int) {
+		if show != nil {
+			show("judged", done, total)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	clear()
+	v.m, v.troubles = m, m.Troubles()
+	return v, v.fill(hosts)
+}
+
+// apart takes servers for no clients where others are the clients: some host without a daemon has a client's certificate, and
+// no server has one.
+func apart(hosts []*bundle.Host, ends []preflight.Host) {
+	others := false
+	for i, h := range hosts {
+		identity := h.Exists("/etc/pki/libvirt/clientcert.pem") || h.Exists("/etc/pki/libvirt/private/clientkey.pem") ||
+			h.Exists("/etc/pki/libvirt/clientcert0.pem")
+		if ends[i].Daemon == nil {
+			others = others || identity || !ends[i].Client.Root
+		} else if identity {
+			return
+		}
+	}
+	for i := range ends {
+		ends[i].ServerOnly = others && ends[i].Daemon != nil
+	}
+}
+
+// matrixHost describes a host as server and as client.
+func (p *program) matrixHost(c *cli.Context, h *bundle.Host) (end preflight.Host, err error) {
+	version, err := oneVersion(c)
+	if err != nil {
+		return end, err
+	}
+	gnutls := priority.Options{}
+	if h.Manifest != nil {
+		if own, err := verify.ParseVersion(h.Manifest.Libvirt); err == nil && !c.IsSet("libvirt") {
+			version = own
+		}
+		upstream, _, _ := strings.Cut(h.Manifest.GnuTLS, "-")
+		gnutls.GnuTLS, _ = priority.ParseRelease(upstream) // one that is not known is taken for Debian 12's
+	}
+	at, err := p.at(c)
+	if err != nil {
+		return end, err
+	}
+	machine := preflight.Machine{Root: true, Home: "/root", Libvirt: version, GnuTLS: gnutls, ReadFile: h.ReadFile, Exists: h.Exists,
+		Real: h.Real, Withheld: h.Withheld}
+	end = preflight.Host{Name: h.Name, Client: preflight.Client{Machine: machine, At: at, URI: uri.Options{ReadOnly: c.Bool("readonly")}}}
+	if s := c.String("client-libvirt"); s != "" {
+		if end.Client.Libvirt, err = verify.ParseVersion(s); err != nil {
+			return end, usage("--client-libvirt: %s", err)
+		}
+	}
+	// A client that is nobody's root: a tree for a user.
+	if homes := h.Homes(); len(homes) == 1 && !h.Exists("/etc/pki/libvirt") && homes[0] != "/root" {
+		end.Client.Root, end.Client.Home = false, homes[0]
+	}
+	end.Daemon, err = p.matrixDaemon(c, h, machine)
+	if end.Daemon != nil {
+		end.Daemon.At = at
+	}
+	return end, err
+}
+
+// matrixDaemon describes a host's daemon; nil: it has none.
+func (p *program) matrixDaemon(c *cli.Context, h *bundle.Host, machine preflight.Machine) (*preflight.Daemon, error) {
+	d := &preflight.Daemon{Machine: machine, Kind: conf.Libvirtd, ConfFile: "/etc/libvirt/libvirtd.conf", Run: conf.Run{Listen: !c.Bool("no-listen")}}
+	if c.Bool("socket-activated") {
+		d.Run.Listen, d.Run.SocketActivated, d.Run.TLSSocket = false, true, true
+	}
+	names := []string{"/etc/libvirt/libvirtd.conf", "/etc/libvirt/virtproxyd.conf"}
+	if program := c.String("for"); program != "" {
+		names = []string{"/etc/libvirt/" + program + ".conf"}
+	} else if h.Exists("/usr/sbin/virtproxyd") && !h.Exists("/usr/sbin/libvirtd") {
+		names[0], names[1] = names[1], names[0]
+	}
+	found := false
+	for _, name := range names {
+		text, err := h.ReadFile(name)
+		if err == nil {
+			d.Conf, d.ConfFile, found = text, name, true
+			break
+		}
+		if h.Exists(name) {
+			d.ConfFile, found = name, true // Cross notes that it could not be read
+			break
+		}
+	}
+	if !found {
+		if !h.Exists("/etc/pki/libvirt/servercert.pem") && !h.Exists("/etc/pki/libvirt/private/serverkey.pem") {
+			return nil, nil
+		}
+		// A tree of credentials alone: libvirt's defaults, or what is to be put there.
+		d.ConfFile = names[0]
+		if name := c.String("conf"); name != "" {
+			text, err := p.readFile(name)
+			if err != nil {
+				return nil, fmt.Errorf("reading the daemons' configuration: %w", err)
+			}
+			d.Conf, d.ConfFile = text, name
+		}
+	}
+	var err error
+	if d.Kind, err = confKind(c.String("for"), path.Base(d.ConfFile), d.Conf); err != nil {
+		return nil, err
+	}
+	if !d.Kind.Daemon() {
+		d.Kind = conf.Libvirtd
+	}
+	return d, nil
+}
+
+// fill makes the view of the matrix.
+func (v *matrixView) fill(hosts []*bundle.Host) error {
+	m := v.m
+	cat, err := catalogue()
+	if err != nil {
+		return err
+	}
+	for i, h := range m.Hosts {
+		w := matrixHost{Name: h.Name, Source: hosts[i].Source, Libvirt: h.Client.Libvirt.String(), Client: !h.ServerOnly}
+		if s := m.Servers[i]; s != nil {
+			w.URI = optional(h.Address())
+			w.Daemon = &preflightDaemon{Starts: s.Starts, LibvirtMessage: optional(s.LibvirtMessage), Cause: optional(s.Cause),
+				Program: h.Daemon.Kind.String(), Libvirt: h.Daemon.Libvirt.String(), Conf: h.Daemon.ConfFile, Exit: s.Exit,
+				ListensTLS: s.Starts && s.ListensTLS, ListensTCP: s.Starts && s.ListensTCP}
+			for _, u := range s.Unchecked {
+				v.Unchecked = append(v.Unchecked, h.Name+": "+u)
+			}
+		}
+		v.Hosts = append(v.Hosts, w)
+		for _, name := range m.Unread[i] {
+			v.Unchecked = append(v.Unchecked, fmt.Sprintf("%s: %s could not be read; its connections are not judged", h.Name, name))
+		}
+		if len(m.Unread[i]) > 0 {
+			continue
+		}
+		for _, f := range cat.Root(m.Own[i]) {
+			f.Subject = h.Name + ":" + f.Subject
+			v.Findings = append(v.Findings, f)
+		}
+	}
+	for _, c := range m.Cells {
+		v.Matrix = append(v.Matrix, matrixCell{Server: m.Hosts[c.Server].Name, Client: m.Hosts[c.Client].Name, Outcome: optional(string(c.Outcome)),
+			Cause: optional(c.Cause.Rule), LibvirtMessage: optional(c.LibvirtMessage), DaemonMessage: optional(c.DaemonMessage),
+			Proven: c.Proven, Unchecked: c.Unchecked})
+	}
+	for _, t := range v.troubles {
+		w := matrixTrouble{Cause: t.Rule, Hosts: namesOf(m, t.Hosts), Cells: t.Size()}
+		for _, b := range t.Blocks {
+			w.Blocks = append(w.Blocks, matrixBlock{b.Outcome, namesOf(m, b.Clients), namesOf(m, b.Servers)})
+		}
+		for _, k := range t.Cases {
+			w.Cases = append(w.Cases, matrixCase{m.Hosts[k.Host].Name, k.Message, k.Remedy})
+		}
+		v.Troubles = append(v.Troubles, w)
+		// The cause is a finding, too, unless the host has it among its own.
+		for _, k := range t.Cases {
+			f := k.Finding
+			f.Subject = m.Hosts[k.Host].Name + ":" + f.Subject
+			if !contains(v.Findings, f) {
+				v.Findings = append(v.Findings, f)
+			}
+		}
+	}
+	return nil
+}
+
+func contains(fs []finding.Finding, f finding.Finding) bool {
+	for _, g := range fs {
+		if g.Rule == f.Rule && g.Subject == f.Subject && g.Message == f.Message {
+			return true
+		}
+	}
+	return false
+}
+
+func namesOf(m *preflight.Matrix, hosts []int) []string {
+	out := make([]string, len(hosts))
+	for i, h := range hosts {
+		out[i] = m.Hosts[h].Name
+	}
+	return out
+}
