@@ -12,6 +12,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/preflight"
 	"github.com/virt-pki/virt-pki/pkg/priority"
+	"github.com/virt-pki/virt-pki/pkg/unit"
 	"github.com/virt-pki/virt-pki/pkg/uri"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -192,15 +193,26 @@ func apart(hosts []*bundle.Host, ends []preflight.Host) {
 
 // matrixHost describes a host as server and as client.
 func (p *program) matrixHost(c *cli.Context, h *bundle.Host) (end preflight.Host, err error) {
-	version, err := oneVersion(c)
-	if err != nil {
-		return end, err
-	}
-	gnutls := priority.Options{}
-	if h.Manifest != nil {
-		if own, err := verify.ParseVersion(h.Manifest.Libvirt); err == nil && !c.IsSet("libvirt") {
-			version = own
+	version, gnutls := verify.Oldest, priority.Options{}
+	switch said := c.String("libvirt"); {
+	case said != "" && said != autoVersion:
+		all, err := versions(c)
+		if err != nil {
+			return end, err
 		}
+		if version = all[0]; len(all) > 1 {
+			return end, usage("--libvirt %s: with --hosts there is one version for all", said)
+		}
+	default:
+		own := &host{root: h.Source, tree: unit.New(h.FS())}
+		if h.Manifest != nil {
+			own.collected = h
+		}
+		if v, err := p.installedVersion(c.Context, own); err == nil {
+			version = v
+		}
+	}
+	if h.Manifest != nil {
 		upstream, _, _ := strings.Cut(h.Manifest.GnuTLS, "-")
 		gnutls.GnuTLS, _ = priority.ParseRelease(upstream) // one that is not known is taken for Debian 12's
 	}
@@ -234,12 +246,29 @@ func (p *program) matrixDaemon(c *cli.Context, h *bundle.Host, machine preflight
 		d.Run.Listen, d.Run.SocketActivated, d.Run.TLSSocket = false, true, true
 	}
 	names := []string{"/etc/libvirt/libvirtd.conf", "/etc/libvirt/virtproxyd.conf"}
-	if program := c.String("for"); program != "" {
-		names = []string{"/etc/libvirt/" + program + ".conf"}
-	} else if h.Exists("/usr/sbin/virtproxyd") && !h.Exists("/usr/sbin/libvirtd") {
+	program := c.String("for")
+	if program == "" && h.Exists("/usr/sbin/virtproxyd") && !h.Exists("/usr/sbin/libvirtd") {
 		names[0], names[1] = names[1], names[0]
 	}
-	found := false
+	if tree := unit.New(h.FS()); tree.HasUnits() && !c.Bool("no-listen") && !c.Bool("socket-activated") {
+		if s := tree.Survey(nil); len(s.Daemons) > 0 {
+			runs := s.Remote()
+			if program != "" {
+				runs = s.Daemon(program)
+			}
+			if runs != nil {
+				d.Units, d.Shown, program = s, func(path string) string { return path }, runs.Name
+				if runs.Arguments.Configured {
+					names = []string{runs.Arguments.Config}
+				}
+			}
+		}
+	}
+	if program != "" && !(d.Units != nil && d.Units.Daemon(program).Arguments.Configured) {
+		names = []string{"/etc/libvirt/" + program + ".conf"}
+	}
+	found := d.Units != nil
+	d.ConfFile = names[0]
 	for _, name := range names {
 		text, err := h.ReadFile(name)
 		if err == nil {
@@ -250,13 +279,15 @@ func (p *program) matrixDaemon(c *cli.Context, h *bundle.Host, machine preflight
 			d.ConfFile, found = name, true // Cross notes that it could not be read
 			break
 		}
+		if d.Units != nil && d.Units.Daemon(program).Arguments.Configured {
+			d.ConfErr = err
+		}
 	}
 	if !found {
 		if !h.Exists("/etc/pki/libvirt/servercert.pem") && !h.Exists("/etc/pki/libvirt/private/serverkey.pem") {
 			return nil, nil
 		}
 		// A tree of credentials alone: libvirt's defaults, or what is to be put there.
-		d.ConfFile = names[0]
 		if name := c.String("conf"); name != "" {
 			text, err := p.readFile(name)
 			if err != nil {
@@ -266,7 +297,7 @@ func (p *program) matrixDaemon(c *cli.Context, h *bundle.Host, machine preflight
 		}
 	}
 	var err error
-	if d.Kind, err = confKind(c.String("for"), path.Base(d.ConfFile), d.Conf); err != nil {
+	if d.Kind, err = confKind(program, path.Base(d.ConfFile), d.Conf); err != nil {
 		return nil, err
 	}
 	if !d.Kind.Daemon() {

@@ -56,7 +56,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read URIs from `FILE`, one a line"},
 			&cli.StringSliceFlag{Name: "client", Usage: "a client's files in `DIR` (as for pkipath); may be repeated; needs --host"},
 			&cli.StringSliceFlag{Name: "host", Usage: "a `NAME` by which the clients of --client call the daemon; may be repeated"},
-			&cli.StringFlag{Name: "root", Usage: "the daemon's files and units are below `DIR`, which stands for its machine's /"},
+			&cli.StringFlag{Name: "root", Usage: "the daemon's files and units are below `DIR`, which stands for its machine's /, or in a bundle of collect"},
 			hostsFlag(),
 			forFlag(),
 			&cli.BoolFlag{Name: "session", Usage: "the daemon is run by an ordinary user (default: root for files in /etc, else as who calls)"},
@@ -363,10 +363,17 @@ func (p *program) preflightDaemon(c *cli.Context, h *host, memory *verify.Memory
 	root := c.String("root")
 	d.Machine = preflight.Machine{Home: p.home(), ConfigHome: p.getenv("XDG_CONFIG_HOME"), RuntimeDir: p.getenv("XDG_RUNTIME_DIR"),
 		ReadFile: p.readRegular, Exists: exists, Real: realDir}
-	if root != "" {
+	switch {
+	case h.collected != nil:
+		b := h.collected
+		d.ReadFile, d.Exists, d.Real, d.Withheld = b.ReadFile, b.Exists, b.Real, b.Withheld
+		for _, u := range b.Unread() {
+			h.unchecked = append(h.unchecked, "what could not be read when it was collected: "+u)
+		}
+	case root != "":
 		d.ReadFile, d.Exists = h.read, h.tree.Exists
 		d.Real = nil
-	} else {
+	default:
 		d.Own = ownAddress()
 	}
 	if !c.Bool("no-resolve") {

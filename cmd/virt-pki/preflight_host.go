@@ -16,6 +16,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/virt-pki/virt-pki/pkg/bundle"
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/preflight"
@@ -27,6 +28,8 @@ import (
 type host struct {
 	root string // empty: this machine
 	tree *unit.Tree
+	// collected is the bundle that root is; nil: it is a tree.
+	collected *bundle.Host
 	// survey says how systemd runs the daemons; nil: that is not looked at, or there is no systemd.
 	survey *unit.Survey
 	// unchecked says what of it could not be found out.
@@ -35,7 +38,7 @@ type host struct {
 
 // below gives the name by which a file of the machine is reached from here.
 func (h *host) below(name string) string {
-	if h.root == "" {
+	if h.root == "" || h.collected != nil {
 		return name
 	}
 	return filepath.Join(h.root, name)
@@ -48,9 +51,16 @@ func (h *host) read(name string) ([]byte, error) { return h.tree.ReadFile(name) 
 // tree, and with options that say how the daemon is run, its units are not read.
 func (p *program) preflightHost(c *cli.Context) (*host, error) {
 	h := &host{root: c.String("root")}
-	if h.root == "" {
+	var err error
+	if h.collected, err = bundle.Recognise(h.root); err != nil {
+		return nil, err
+	}
+	switch {
+	case h.root == "":
 		h.tree = unit.New(os.DirFS("/"))
-	} else {
+	case h.collected != nil:
+		h.tree = unit.New(h.collected.FS())
+	default:
 		r, err := os.OpenRoot(h.root)
 		if err != nil {
 			return nil, err
@@ -209,6 +219,9 @@ var (
 // installedVersion finds out the version of the libvirt that is installed: from Debian's packages, whose version says more than
 // the number, from the library's file name, from what the daemon of this machine prints.
 func (p *program) installedVersion(ctx context.Context, h *host) (verify.Version, error) {
+	if h.collected != nil && h.collected.Manifest.Libvirt != "" {
+		return verify.ParseVersion(h.collected.Manifest.Libvirt)
+	}
 	if b, err := h.tree.ReadFile("/var/lib/dpkg/status"); err == nil {
 		for _, name := range []string{"libvirt-daemon", "libvirt-daemon-common", "libvirt0"} {
 			if s := debianVersion(string(b), name); s != "" {

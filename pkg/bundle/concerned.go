@@ -25,6 +25,11 @@ func (c *collector) all() (flat []string) {
 	}
 	c.daemon("/etc/libvirt/libvirtd.conf")
 	c.daemon("/etc/libvirt/virtproxyd.conf")
+	for _, n := range c.names("/etc/libvirt") {
+		if k := conf.KindOf(n); k.Daemon() && strings.HasSuffix(n, ".conf") {
+			c.daemon(join("/etc/libvirt", n))
+		}
+	}
 	c.qemu("/etc/libvirt/qemu.conf")
 	flat = append(flat, c.client("/etc/libvirt/libvirt.conf")...)
 	homes := append([]string{"/root"}, c.o.Homes...)
@@ -185,6 +190,7 @@ var unitDirs = []string{"/etc/systemd/system.control", "/run/systemd/system.cont
 var (
 	ourUnit         = regexp.MustCompile(`^(libvirt|virt(proxy|qemu|log|lock|network|storage|secret|interface|nodedev|nwfilter|xen|lxc|vbox|bhyve|ch)d)[a-z0-9@.-]*$`)
 	ourDaemon       = regexp.MustCompile(`libvirtd|virtproxyd`)
+	configFile      = regexp.MustCompile(`(?:--config[= ]|-f *)["']?(/[^\s"']+)`)
 	environmentFile = regexp.MustCompile(`(?m)^[ \t]*EnvironmentFile[ \t]*=[ \t]*-?(/\S+)`)
 )
 
@@ -192,9 +198,16 @@ var (
 func (c *collector) units() {
 	arguments := []string{"/etc/default/libvirtd", "/etc/default/virtproxyd", "/etc/sysconfig/libvirtd", "/etc/sysconfig/virtproxyd",
 		"/etc/conf.d/libvirtd", "/etc/conf.d/virtproxyd", "/etc/default/libvirt-bin"}
+	configured := func(text []byte) {
+		for _, m := range configFile.FindAllSubmatch(text, -1) {
+			c.daemon(string(m[1]))
+		}
+	}
 	unit := func(name string) {
-		for _, m := range environmentFile.FindAllStringSubmatch(string(c.add(name, unitFile)), -1) {
-			arguments = append(arguments, m[1])
+		text := c.add(name, unitFile)
+		configured(text)
+		for _, m := range environmentFile.FindAllSubmatch(text, -1) {
+			arguments = append(arguments, string(m[1]))
 		}
 	}
 	for _, dir := range unitDirs {
@@ -226,7 +239,7 @@ func (c *collector) units() {
 	}
 	sort.Strings(arguments)
 	for _, name := range slices.Compact(arguments) {
-		c.add(name, argFile)
+		configured(c.add(name, argFile))
 	}
 }
 

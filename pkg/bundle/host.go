@@ -355,6 +355,14 @@ func escaped(dir string) string {
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(dir)
 }
 
+// Unread lists what whoever collected could not look at, with the reason.
+func (h *Host) Unread() []string {
+	if h.Manifest == nil {
+		return nil
+	}
+	return (&Bundle{Manifest: *h.Manifest}).Unread()
+}
+
 // Homes lists the home directories with credentials in them.
 func (h *Host) Homes() []string {
 	var out []string
