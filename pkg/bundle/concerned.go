@@ -13,9 +13,6 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
 
-// maxIndex is the last index of an indexed identity (libvirt 11.10 and later).
-const maxIndex = 3
-
 // all collects everything and gives the flat directories.
 func (c *collector) all() (flat []string) {
 	for _, k := range layout.Kinds() {
@@ -82,10 +79,11 @@ func (c *collector) place(p layout.Place) {
 			what = keyFile
 		}
 		c.add(item.Path, what)
-		if (item.Part == layout.Key || item.Part == layout.Cert) && !p.Kind.ForQEMU() {
-			for i := range maxIndex + 1 {
-				c.add(strings.TrimSuffix(item.Path, ".pem")+string(rune('0'+i))+".pem", what)
-			}
+	}
+	for _, role := range []certs.Role{certs.Server, certs.Client} {
+		for _, f := range p.Indexed(role) {
+			c.add(f.Cert, pemFile)
+			c.add(f.Key, keyFile)
 		}
 	}
 }
@@ -145,15 +143,17 @@ func (c *collector) qemu(name string) {
 		if !strings.HasSuffix(e.Key, "_tls_x509_cert_dir") || !strings.HasPrefix(dir, "/") {
 			continue
 		}
-		for _, file := range []string{"", "ca-cert.pem", "ca-crl.pem", "server-cert.pem", "client-cert.pem", "server-key.pem", "client-key.pem"} {
-			what := pemFile
-			switch {
-			case file == "":
-				what = exists
-			case strings.HasSuffix(file, "-key.pem"):
-				what = keyFile
+		c.add(dir, exists)
+		// The names are those of QEMU's own directory.
+		standard := layout.Place{Kind: layout.QEMU}
+		there := func(name string, what part) { c.add(join(dir, path.Base(name)), what) }
+		for _, role := range []certs.Role{certs.Server, certs.Client} {
+			for _, f := range append([]layout.Paths{standard.Paths(role)}, standard.Indexed(role)...) {
+				there(f.CA, pemFile)
+				there(f.CRL, pemFile)
+				there(f.Cert, pemFile)
+				there(f.Key, keyFile)
 			}
-			c.add(join(dir, file), what)
 		}
 	}
 }
