@@ -3,6 +3,7 @@ module github.com/virt-pki/virt-pki
 go 1.26.0
 
 require (
+	filippo.io/age v1.3.2
 	github.com/BurntSushi/toml v1.6.0
 	github.com/cloudflare/cfssl v1.6.5
 	github.com/ebitengine/purego v0.11.3
@@ -24,6 +25,7 @@ require (
 )
 
 require (
+	filippo.io/hpke v0.4.0 // indirect
 	github.com/cpuguy83/go-md2man/v2 v2.0.7 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/google/certificate-transparency-go v1.1.7 // indirect

@@ -159,23 +159,9 @@ func (p *program) gather(c *cli.Context, w *cluster.Watch, v *expiryView) error 
 			w.CRL(own, a.CRLPath())
 		}
 	}
-	for _, dir := range scans {
-		st, err := os.Stat(dir)
-		if err == nil && !st.IsDir() {
-			return usage("--scan %s: it is no directory", shellQuote(dir))
-		}
-		root, err := os.OpenRoot(dir)
-		if err != nil {
-			return err
-		}
-		err = w.Scan(root.FS(), func(name string) string { return filepath.Join(dir, name) })
-		root.Close()
-		for _, fault := range split(err) {
-			p.warn("%s", fault)
-			v.Unchecked = append(v.Unchecked, fault.Error())
-		}
-	}
-	return nil
+	var err error
+	v.Unchecked, err = p.scanDirs(scans, w.Scan)
+	return err
 }
 
 func viewEnding(e cluster.Ending, now time.Time) endingView {

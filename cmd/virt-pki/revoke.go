@@ -30,6 +30,13 @@ takes them all). A certificate that the CA signed before virt-pki knew it is rev
 No host knows of it until "virt-pki crl publish" has run and the daemons have loaded the list:
 libvirt goes on letting in who is not on its list, and whoever has no list at all.
 
+With --unpublished the certificates are revoked that were recorded, and, as far as the inventory
+knows, put nowhere, because a run was killed in between. They were signed, and a key may have been
+on disk, so that they are not simply forgotten. Those that do lie in a directory of --scan are in
+use: they are noted as published. The others are revoked and abandoned. Name every directory into
+which certificates were issued. What is younger than 10 minutes (--older) may be under way, and is
+left alone.
+
 Reasons: unspecified, keyCompromise, cACompromise, affiliationChanged, superseded,
 cessationOfOperation, certificateHold, privilegeWithdrawn, aACompromise.
 
@@ -38,6 +45,7 @@ EXAMPLES
    virt-pki revoke 5D:3E:81:... --reason superseded
    virt-pki revoke ./bob/etc/pki/libvirt/clientcert.pem
    virt-pki revoke kvm3.example.com --all --reason cessationOfOperation --dry-run
+   virt-pki revoke --unpublished --scan ./cluster --authority ./cluster/authority
 
 EXIT STATUS
    0 revoked   1 it was revoked before, and stays as it was
@@ -47,6 +55,9 @@ EXIT STATUS
 			&cli.StringFlag{Name: "reason", Usage: "`REASON`: why (keyCompromise, superseded, ...)", DefaultText: "unspecified"},
 			&cli.StringFlag{Name: "role", Usage: "`ROLE`: of a name's certificates only those of server, client or peer"},
 			&cli.BoolFlag{Name: "all", Usage: "all certificates of the name"},
+			&cli.BoolFlag{Name: "unpublished", Usage: "what was recorded and put nowhere, in the place of a name; needs --scan"},
+			&cli.StringSliceFlag{Name: "scan", Usage: "`DIR`: with --unpublished: certificates lie in the files below it"},
+			&cli.StringFlag{Name: "older", Value: "10m", Usage: "`SPAN`: with --unpublished: only what was recorded so long ago"},
 			dryRunFlag(), jsonFlag(), quietFlag()),
 		Action: p.revoke,
 	}
@@ -134,6 +145,8 @@ type certificateView struct {
 	State     string     `json:"state"`
 	Revoked   *time.Time `json:"revoked"`
 	Reason    *string    `json:"reason"`
+	// Files are where it was found, with --scan.
+	Files []string `json:"files,omitempty"`
 }
 
 func viewCertificate(e inventory.Entry) certificateView {
@@ -180,10 +193,19 @@ type revokeView struct {
 	Certificates []certificateView `json:"certificates"`
 	// Already are certificates that were revoked before, and stay as they were.
 	Already []certificateView `json:"already"`
-	Next    []string          `json:"next"`
+	// Published and Young are not revoked, with --unpublished: they lie in the directories, or may be under way.
+	Published []certificateView `json:"published,omitempty"`
+	Young     []certificateView `json:"young,omitempty"`
+	Next      []string          `json:"next"`
 }
 
 func (p *program) revoke(c *cli.Context) error {
+	if c.Bool("unpublished") {
+		return p.revokeUnpublished(c)
+	}
+	if c.IsSet("scan") || c.IsSet("older") {
+		return usage("--scan and --older belong to --unpublished")
+	}
 	if c.NArg() != 1 {
 		return usage("revoke needs one SERIAL, FILE or NAME").hint("virt-pki revoke bob --reason keyCompromise").
 			hint("virt-pki list shows what there is")
@@ -230,6 +252,14 @@ func (p *program) revoke(c *cli.Context) error {
 			v.Certificates[i].Revoked, v.Certificates[i].Reason = &at, &v.Reason
 		}
 	}
+	if err := v.next(a, keys); err != nil {
+		return err
+	}
+	return p.printRevoked(c, v)
+}
+
+// next says what is to be done for a revocation to have an effect.
+func (v *revokeView) next(a *ca.Authority, keys []inventory.Key) error {
 	place, err := a.Place()
 	if err != nil {
 		return err
@@ -244,7 +274,73 @@ func (p *program) revoke(c *cli.Context) error {
 	default:
 		v.Next = append(v.Next, "virt-pki crl publish --authority "+shellQuote(a.Dir())+" --out DIR   # or --pkipath DIR, --root DIR")
 	}
-	return p.printRevoked(c, v)
+	return nil
+}
+
+// revokeUnpublished revokes what was recorded and lies nowhere.
+func (p *program) revokeUnpublished(c *cli.Context) error {
+	if c.Args().Present() || c.IsSet("all") || c.IsSet("role") {
+		return usage("--unpublished excludes names, --role and --all").hint("virt-pki revoke --unpublished --scan DIR")
+	}
+	if len(c.StringSlice("scan")) == 0 {
+		return usage("--unpublished needs --scan DIR: what lies there is in use, and is not revoked").
+			hint("virt-pki revoke --unpublished --scan ./cluster   # every directory into which certificates were issued")
+	}
+	older, err := parseSpan(c.String("older"))
+	if err != nil {
+		return invalid("--older", c.String("older"), err)
+	}
+	text := c.String("reason")
+	if text == "" {
+		text = "cessationOfOperation"
+	}
+	reason, err := crl.ParseReason(text)
+	if err != nil {
+		return invalid("--reason", text, err)
+	}
+	a, err := p.openAuthority(c)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	var found cluster.Scanned
+	unchecked, err := p.scanDirs(c.StringSlice("scan"), found.Scan)
+	if err != nil {
+		return err
+	}
+	if len(unchecked) > 0 {
+		return &hintedError{errors.New("not everything could be looked at, and a certificate that is in use would be revoked; nothing was done"),
+			[]string{"run it as a user who may read all of it"}}
+	}
+	now := p.now()
+	got, err := cluster.GiveUp(c.Context, a, found, cluster.GivingUp{Now: now, Older: older, Reason: reason, DryRun: c.Bool("dry-run")})
+	if err != nil {
+		return err
+	}
+	v := revokeView{Schema: 1, DryRun: c.Bool("dry-run"), Authority: a.Dir(), Reason: crl.Entry{Reason: reason}.ReasonText(),
+		Certificates: []certificateView{}, Already: []certificateView{}, Next: []string{}}
+	var keys []inventory.Key
+	for _, e := range got.Revoked {
+		keys = append(keys, e.Key)
+		v.Certificates = append(v.Certificates, viewCertificate(e))
+	}
+	for _, e := range got.Published {
+		v.Published = append(v.Published, viewCertificate(e))
+	}
+	for _, e := range got.Young {
+		v.Young = append(v.Young, viewCertificate(e))
+	}
+	if err := v.next(a, keys); err != nil {
+		return err
+	}
+	if len(v.Certificates)+len(v.Published)+len(v.Young) == 0 && !c.Bool("json") && !c.Bool("quiet") {
+		fmt.Fprintln(p.stdout, "nothing to revoke: everything was published")
+	}
+	err = p.printRevoked(c, v)
+	if err == status(exitFindings) { // to have nothing to do is what is wanted
+		return nil
+	}
+	return err
 }
 
 func (p *program) printRevoked(c *cli.Context, v revokeView) error {
@@ -264,6 +360,12 @@ func (p *program) printRevoked(c *cli.Context, v revokeView) error {
 		}
 		for _, e := range v.Already {
 			fmt.Fprintf(p.stdout, "was revoked already: %s, serial %s, on %s, reason %s\n", visible(e.Name), e.Serial, e.Revoked.Format(time.RFC3339), *e.Reason)
+		}
+		for _, e := range v.Published {
+			fmt.Fprintf(p.stdout, "in use, and noted as published: %s, serial %s\n", e.brief(), e.Serial)
+		}
+		for _, e := range v.Young {
+			fmt.Fprintf(p.stdout, "may be under way, and left alone: %s, serial %s\n", e.brief(), e.Serial)
 		}
 		if len(v.Certificates) > 0 {
 			fmt.Fprintf(p.stdout, "\nNo host knows of it until the list is published and the daemons have loaded it.\n\nnext:\n")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,8 +10,14 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
 )
 
 // exitStatus is the script command "status N PROGRAM ARG...": runs it and wants exactly that exit status. Output goes
@@ -175,4 +182,41 @@ func runNext(ts *testscript.TestScript, neg bool, args []string) {
 	if len(statuses) < len(args)-1 || len(statuses) == 0 {
 		ts.Fatalf("%d commands are printed, %d were expected", len(statuses), len(args)-1)
 	}
+}
+
+// makeStuck is the script command "stuck AUTHORITY NAME [FILE]": it has a client's certificate signed and recorded as a run
+// does that is killed an hour ago, before it has put the files in their place, or, with FILE, right after.
+func makeStuck(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 || len(args) > 3 {
+		ts.Fatalf("usage: stuck authority name [file]")
+	}
+	ctx := context.Background()
+	opened, err := ca.Open(ctx, ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer opened.Close()
+	text, err := os.ReadFile(filepath.Join(ts.MkAbs(args[0]), "private/cakey.pem"))
+	ts.Check(err)
+	key, err := certs.ParseKey(text, nil)
+	ts.Check(err)
+	a, err := ca.New(opened.CertDER(), key, opened.Policy(), anHourAgo{opened.Inventory()})
+	ts.Check(err)
+	subject, err := dn.Parse("CN=" + args[1])
+	ts.Check(err)
+	p, err := a.Prepare(time.Now(), ca.Order{Request: certs.Request{Role: certs.Client, Subject: subject}, Host: args[1], Layout: "libvirt"})
+	ts.Check(err)
+	issued, err := a.Issue(ctx, p)
+	ts.Check(err)
+	if len(args) == 3 {
+		ts.Check(os.WriteFile(ts.MkAbs(args[2]), issued.PEM(), 0o644))
+	}
+}
+
+// anHourAgo records as if it was an hour ago.
+type anHourAgo struct{ *inventory.Inventory }
+
+func (r anHourAgo) Record(ctx context.Context, entries ...inventory.Entry) error {
+	for i := range entries {
+		entries[i].Created = entries[i].Created.Add(-time.Hour)
+	}
+	return r.Inventory.Record(ctx, entries...)
 }

@@ -37,6 +37,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("HOME", e.WorkDir)
 			e.Setenv("GORACE", os.Getenv("GORACE")) // scripts/test shortens the race detector's good-bye
 			e.Setenv("VIRT_PKI_PASSPHRASE", "")
+			e.Setenv("VIRT_PKI_BACKUP_PASSPHRASE", "")
 			return os.MkdirAll(e.WorkDir+"/tmp", 0o700)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
@@ -45,6 +46,7 @@ func TestScripts(t *testing.T) {
 			"json":   sameJSON,
 			"nobody": asNobody,
 			"next":   runNext,
+			"stuck":  makeStuck,
 		},
 	})
 }

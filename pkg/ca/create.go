@@ -6,11 +6,9 @@ import (
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/cloudflare/cfssl/signer"
@@ -239,14 +237,7 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, h hol
 	}
 	inv, err := create(ctx, filepath.Join(st.path, inventoryFile))
 	if err != nil {
-		var store *inventory.StoreError
-		if errors.As(err, &store) {
-			if err = store.Err; store.Trouble == inventory.Full {
-				err = syscall.ENOSPC // SQLite's own words name neither cause nor cure
-			}
-			return fail(st.failed(inventoryFile, err))
-		}
-		return fail(err)
+		return fail(st.inventoryFailed(err))
 	}
 	if err := inv.Close(); err != nil {
 		return fail(err)

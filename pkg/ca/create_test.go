@@ -461,7 +461,7 @@ func TestOpenSaysWhatIsWrongWithADirectory(t *testing.T) {
 		{"a newer schema", replace("authority.json", `{"schema":2,"new":true}`),
 			`opening the authority: "%s/authority.json": schema 2 is newer than this program, which knows schemas up to 1`},
 		{"no inventory", func(dir string) error { return os.Remove(dir + "/inventory.db") },
-			`opening the authority: opening the inventory: stat %s/inventory.db: no such file or directory`},
+			`opening the authority: "%s/inventory.db": the inventory is not there`},
 	} {
 		dir := filepath.Join(t.TempDir(), "authority")
 		create(t, dir, spec(t)).Close()

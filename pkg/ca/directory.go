@@ -11,6 +11,7 @@ import (
 	"syscall"
 
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
 )
 
 // The files of an authority.
@@ -20,6 +21,8 @@ const (
 	keyFile       = "private/cakey.pem"
 	inventoryFile = "inventory.db"
 	policyName    = "authority.json"
+	// inventoryURL says where the inventory is when it is not in inventoryFile: the URL of a database, without its password.
+	inventoryURL = "inventory.url"
 )
 
 // maxFile bounds what is read of a certificate, key or policy file.
@@ -121,6 +124,18 @@ func (s *stage) failed(name string, err error) error {
 		hint = "make room: df -h " + filepath.Dir(s.dir)
 	}
 	return &PathError{filepath.Join(s.dir, name), "cannot be written: " + reason(err), err, hint}
+}
+
+// inventoryFailed says why the inventory in the stage could not be written.
+func (s *stage) inventoryFailed(err error) error {
+	var store *inventory.StoreError
+	if !errors.As(err, &store) {
+		return err
+	}
+	if err = store.Err; store.Trouble == inventory.Full {
+		err = syscall.ENOSPC // SQLite's own words name neither cause nor cure
+	}
+	return s.failed(inventoryFile, err)
 }
 
 // publish puts the authority in its place.

@@ -10,16 +10,38 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 )
 
-// Open opens the authority of a directory, locked: it can list and prepare. Unlock gives it its key. The caller closes
-// it.
+// Open opens the authority of a directory, locked: it can list and prepare. Unlock gives it its key. The inventory is where
+// the authority says that it is (inventory.url), else in the directory. The caller closes it.
 func Open(ctx context.Context, dir string) (*Authority, error) {
-	return OpenShared(ctx, dir, filepath.Join(dir, inventoryFile))
+	source, err := inventorySource(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the authority: %w", err)
+	}
+	return OpenShared(ctx, dir, source)
+}
+
+// inventorySource gives where the inventory of a directory is.
+func inventorySource(dir string) (string, error) {
+	path := filepath.Join(dir, inventoryURL)
+	text, err := readFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return filepath.Join(dir, inventoryFile), nil
+	}
+	if err != nil {
+		return "", err
+	}
+	source := strings.TrimSpace(string(text))
+	if !inventory.IsPostgres(source) || strings.ContainsAny(source, " \n\r") {
+		return "", &PathError{path, "it does not hold the URL of a database", nil, "postgres://USER@HOST/DATABASE is what belongs there"}
+	}
+	return source, nil
 }
 
 // OpenShared is Open for an authority whose inventory is elsewhere: the path of a file, or the URL of a PostgreSQL database
@@ -52,6 +74,10 @@ func openWith(ctx context.Context, dir, source string, open func(context.Context
 		return nil, fmt.Errorf("opening the authority: %w", &PathError{path, err.Error(), err, ""})
 	}
 	inv, err := open(ctx, source)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("opening the authority: %w", &PathError{source, "the inventory is not there", err,
+			"is it in PostgreSQL? then name it: --db postgres://USER@HOST/DATABASE; is it lost? virt-pki ca import BACKUP makes a new authority of a backup"})
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the authority: %w", err)
 	}

@@ -21,7 +21,7 @@ import (
 var listTime = time.Date(2026, 11, 25, 10, 0, 0, 0, time.UTC)
 
 // listAuthority makes an authority in a directory, unlocked.
-func listAuthority(t *testing.T) *Authority {
+func listAuthority(t testing.TB) *Authority {
 	t.Helper()
 	subject, err := dn.Parse("O=Acme,CN=Acme CA")
 	if err != nil {
@@ -38,7 +38,7 @@ func listAuthority(t *testing.T) *Authority {
 	return a
 }
 
-func issueClient(t *testing.T, a *Authority, name string) Issued {
+func issueClient(t testing.TB, a *Authority, name string) Issued {
 	t.Helper()
 	subject, err := dn.Parse("CN=" + name)
 	if err != nil {

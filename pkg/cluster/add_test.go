@@ -242,11 +242,35 @@ func TestARequestIsCertifiedWithoutAKeyFile(t *testing.T) {
 	if got := states(t, a); got != "3 published" {
 		t.Errorf("inventory: %s", got)
 	}
-	// One request is one identity.
-	s := Spec{Dir: dir, Now: time.Now(), Members: []Member{{Name: "kvm8", Role: certs.Peer}}}
-	if _, err := s.PlanCSR(a, csr); err == nil || err.Error() != "a request is for one identity in one layout" {
+	// A peer has two certificates for libvirt and one for QEMU, all for the request's key.
+	s := Spec{Dir: filepath.Join(t.TempDir(), "peer"), Now: time.Now(), Kinds: []layout.Kind{layout.Libvirt, layout.QEMU}, Members: []Member{{Name: "kvm7", Role: certs.Peer}}}
+	both, err := s.PlanCSR(a, csr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	made, err := both.Add(context.Background(), Options{})
+	if err != nil || len(made.Identities) != 3 || len(made.Proof.Failures) > 0 {
+		t.Fatalf("%+v, %v", made, err)
+	}
+	found := 0
+	walk(t, s.Dir, func(path string, text []byte, _ fs.FileInfo) {
+		cert, err := certs.ImportPEM(text)
+		if err == nil && certs.SameKey(cert.PublicKey, csr.Public) {
+			found++
+		}
+		if strings.Contains(string(text), "PRIVATE KEY") {
+			t.Errorf("%s holds a key", path)
+		}
+	})
+	if found != 4 {
+		t.Errorf("%d certificates of the request's key", found)
+	}
+	// A request is one member's.
+	s.Members = append(s.Members, Member{Name: "kvm8", Role: certs.Peer})
+	if _, err := s.PlanCSR(a, csr); err == nil || err.Error() != "a request is for one member" {
 		t.Errorf("%v", err)
 	}
+	s = Spec{Dir: dir, Now: time.Now(), Members: []Member{{Name: "kvm8", Role: certs.Peer}}}
 	// What is certified must be what clients look for.
 	s.Members[0].Role = certs.Server
 	p, err := s.PlanCSR(a, csr)

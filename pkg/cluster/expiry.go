@@ -1,11 +1,8 @@
 package cluster
 
 import (
-	"bytes"
 	"cmp"
-	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"math"
 	"path"
@@ -232,90 +229,22 @@ func (w *Watch) CRL(l *crl.List, file string) {
 	w.add(e)
 }
 
-// Limits of what Scan reads.
-const (
-	maxScanned     = 64 << 20
-	maxScannedHead = 4096
-)
-
-// Scan looks for certificates and revocation lists in PEM in all files below a directory, and adds them; shown gives the name
-// of a file for the answer. It follows no links. What cannot be read is in the error, joined, and the rest is added.
+// Scan looks for certificates and revocation lists as the function Scan does, and adds them. What cannot be read is in the
+// error, joined, and the rest is added.
 func (w *Watch) Scan(fsys fs.FS, shown func(string) string) error {
-	var faults []error
-	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
-		if err != nil {
-			faults = append(faults, fmt.Errorf("looking for certificates in %q: %w", shown(name), reason(err)))
-			if d != nil && d.IsDir() {
-				return fs.SkipDir
-			}
-			return nil
+	var found Scanned
+	err := found.Scan(fsys, shown)
+	for _, f := range found.Certificates {
+		e := w.certificate(f.Cert)
+		if e.Files = f.Files; e.Kind == EndOfCertificate {
+			e.Layout = layoutOf(f.Files[0])
 		}
-		if !d.Type().IsRegular() || !likely(name) {
-			return nil
-		}
-		if err := w.scanFile(fsys, name, shown(name)); err != nil {
-			faults = append(faults, fmt.Errorf("looking for certificates in %q: %w", shown(name), reason(err)))
-		}
-		return nil
-	})
-	return errors.Join(append(faults, err)...)
-}
-
-// likely reports whether a file of this name may hold certificates: the usual endings, or none.
-func likely(name string) bool {
-	switch strings.ToLower(path.Ext(name)) {
-	case ".pem", ".crt", ".cer", ".cert", ".crl", "":
-		return !strings.HasSuffix(name, "key.pem") // a private key need not be opened
+		w.add(e)
 	}
-	return false
-}
-
-func (w *Watch) scanFile(fsys fs.FS, name, shown string) error {
-	f, err := fsys.Open(name)
-	if err != nil {
-		return err
+	for _, l := range found.Lists {
+		w.CRL(l.List, l.File)
 	}
-	defer f.Close()
-	head := make([]byte, maxScannedHead)
-	n, err := io.ReadFull(f, head)
-	if err != nil && err != io.ErrUnexpectedEOF {
-		if err == io.EOF {
-			return nil
-		}
-		return err
-	}
-	head = head[:n]
-	if bytes.IndexByte(head, 0) >= 0 { // no text
-		return nil
-	}
-	rest, err := io.ReadAll(io.LimitReader(f, maxScanned))
-	if err != nil {
-		return err
-	}
-	text := append(head, rest...)
-	if bytes.Contains(text, []byte("-----BEGIN CERTIFICATE-----")) || bytes.Contains(text, []byte("-----BEGIN X509 CERTIFICATE-----")) {
-		list, err := certs.ImportPEMList(text, 0)
-		if err != nil {
-			return err
-		}
-		for _, c := range list {
-			e := w.certificate(c)
-			if e.Files = []string{shown}; e.Kind == EndOfCertificate {
-				e.Layout = layoutOf(shown)
-			}
-			w.add(e)
-		}
-	}
-	if bytes.Contains(text, []byte("-----BEGIN X509 CRL-----")) {
-		lists, err := crl.ParsePEM(text)
-		if err != nil {
-			return err
-		}
-		for _, l := range crl.Effective(lists) {
-			w.CRL(l, shown)
-		}
-	}
-	return nil
+	return err
 }
 
 // Endings gives what was gathered, judged, what ends first first. What is revoked, superseded or abandoned is only among it

@@ -80,25 +80,28 @@ func (s Spec) prepare(authority *ca.Authority, wants []want) ([]*ca.Prepared, er
 	return authority.PrepareAll(s.Now, orders)
 }
 
-// PlanCSR is Plan for a single identity whose key exists elsewhere: the request's subject and key are certified, and its
-// names unless the member has some. No key file is written.
+// PlanCSR is Plan for a single member whose key exists elsewhere: the request's subject and key are certified, and its names
+// unless the member has some. No key file is written. Where the member has several identities (a peer's two for libvirt, several
+// layouts) all are for the same key.
 func (s Spec) PlanCSR(authority *ca.Authority, csr *ca.CSR) (*Plan, error) {
 	if err := s.check(); err != nil {
 		return nil, err
 	}
 	p := &Plan{spec: s, wants: s.wants(), authority: authority, csr: csr}
-	if len(p.wants) != 1 {
-		return nil, errors.New("a request is for one identity in one layout")
+	if len(s.Members) != 1 {
+		return nil, errors.New("a request is for one member")
 	}
-	o, err := s.order(p.wants[0])
-	if err != nil {
-		return nil, err
+	for _, w := range p.wants {
+		o, err := s.order(w)
+		if err != nil {
+			return nil, err
+		}
+		prepared, err := authority.PrepareCSR(s.Now, csr, o)
+		if err != nil {
+			return nil, err
+		}
+		p.prepared = append(p.prepared, prepared)
 	}
-	prepared, err := authority.PrepareCSR(s.Now, csr, o)
-	if err != nil {
-		return nil, err
-	}
-	p.prepared = []*ca.Prepared{prepared}
 	return p, nil
 }
 

@@ -86,7 +86,7 @@ func Copy(ctx context.Context, from, to *Inventory) (int, error) {
 	}
 	defer tx.Rollback() // after Commit it does nothing
 	for _, r := range certificates {
-		if err := copyCertificate(ctx, tx, r); err != nil {
+		if _, err := copyCertificate(ctx, tx, r); err != nil {
 			return 0, to.wrap(doingCopy, err)
 		}
 	}
@@ -115,29 +115,29 @@ func Copy(ctx context.Context, from, to *Inventory) (int, error) {
 	return len(certificates), to.wrap(doingCopy, tx.Commit())
 }
 
-// copyCertificate inserts a row, or compares it with the one that is there.
-func copyCertificate(ctx context.Context, tx *sqlx.Tx, r certificateRow) error {
+// copyCertificate inserts a row, or compares it with the one that is there; fresh says which.
+func copyCertificate(ctx context.Context, tx *sqlx.Tx, r certificateRow) (fresh bool, err error) {
 	result, err := tx.ExecContext(ctx, tx.Rebind(insertCertificates+values(1, certificateColumns)+` ON CONFLICT DO NOTHING`),
 		r.Serial, r.AKI, r.Label, r.Status, r.Reason, r.Expiry, r.RevokedAt, string(r.PEM), r.IssuedAt, r.NotBefore, r.Metadata, r.SANs, r.CommonName)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if n, err := result.RowsAffected(); err != nil || n > 0 {
-		return err
+		return true, err
 	}
 	var there []byte
 	const one = ` WHERE serial_number = ? AND authority_key_identifier = ?`
 	if err := tx.GetContext(ctx, &there, tx.Rebind(`SELECT pem FROM certificates`+one), r.Serial, r.AKI); err != nil {
-		return err
+		return false, err
 	}
 	if !bytes.Equal(there, r.PEM) {
 		n, _ := new(big.Int).SetString(r.Serial, 10)
-		return &DuplicateError{Key{fmt.Sprintf("%X", n), r.AKI}}
+		return false, &DuplicateError{Key{fmt.Sprintf("%X", n), r.AKI}}
 	}
 	if r.Status != "revoked" {
-		return nil
+		return false, nil
 	}
 	_, err = tx.ExecContext(ctx, tx.Rebind(`UPDATE certificates SET status = 'revoked', revoked_at = ?, reason = ?`+one+
 		` AND status <> 'revoked'`), r.RevokedAt, r.Reason, r.Serial, r.AKI)
-	return err
+	return false, err
 }

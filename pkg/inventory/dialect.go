@@ -60,3 +60,11 @@ func (d dialect) snapshot() *sql.TxOptions {
 	}
 	return nil
 }
+
+// steady is the isolation in which a transaction sees one moment throughout.
+func (d dialect) steady() sql.IsolationLevel {
+	if d == postgres {
+		return sql.LevelRepeatableRead
+	}
+	return sql.LevelDefault
+}

@@ -21,6 +21,7 @@ var allowed = map[string][]string{
 	"pkg/crl":       {"pkg/certs", "pkg/dn", "pkg/internal/signature"},
 	"pkg/chain":     {"pkg/certs", "pkg/crl", "pkg/dn", "pkg/internal/signature"},
 	"pkg/inventory": {"pkg/certs", "pkg/internal/durable"},
+	"pkg/backup":    {},
 	"pkg/layout":    {"pkg/certs", "pkg/internal/durable"},
 	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
 	"pkg/verify": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/dnmatch", "pkg/dn",
@@ -35,7 +36,9 @@ var allowed = map[string][]string{
 		// Where the key may be besides its directory.
 		"pkg/token", "pkg/remote",
 		// Revocation lists, which the authority numbers, signs and keeps; who signed a certificate that is to be revoked.
-		"pkg/crl", "pkg/internal/durable", "pkg/internal/signature"},
+		"pkg/crl", "pkg/internal/durable", "pkg/internal/signature",
+		// What an authority is kept safe in.
+		"pkg/backup"},
 	"pkg/handshake": {"pkg/certs", "pkg/priority", "pkg/dnmatch", "pkg/verify",
 		// What verify takes and certs gives.
 		"pkg/crl", "pkg/dn"},
@@ -62,6 +65,7 @@ var allowed = map[string][]string{
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
 		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "pkg/unit", "templates",
 		"pkg/chain", "pkg/internal/durable",
+		"pkg/backup",
 		// Where the CA's key may be.
 		"pkg/token", "pkg/remote",
 		"pkg/bundle",
@@ -85,6 +89,7 @@ var testOnly = []string{"pkg/internal/archtest", "pkg/internal/gnutls", "pkg/int
 // doors says through which packages a dependency comes in; the longest prefix of the import path counts. A dependency
 // with no packages is for tests. docs/architecture.md gives each one's reason.
 var doors = map[string][]string{
+	"filippo.io/age":                     {"pkg/backup"},
 	"github.com/BurntSushi/toml":         {"pkg/cluster"},
 	"github.com/cloudflare/cfssl":        {"pkg/ca", "pkg/crl"},
 	"github.com/cloudflare/cfssl/auth":   {"pkg/remote"},    // the HMAC of its API

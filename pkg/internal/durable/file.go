@@ -2,6 +2,7 @@ package durable
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -12,7 +13,9 @@ import (
 type File struct {
 	Name string // relative to the Dir
 	Data []byte
-	Mode fs.FileMode
+	// Stream, where it is set, writes the content in the place of Data: what is too long to be in memory.
+	Stream func(io.Writer) error
+	Mode   fs.FileMode
 	// Owner is who shall own it. Nil, or a number of -1: as with the file that is replaced, else as the process.
 	Owner *Owner
 	// Replace allows a regular file of that name to be replaced. Without it, one that is there is an error that wraps
@@ -144,7 +147,11 @@ func (p *Pending) write(old fs.FileInfo) error {
 			return err
 		}
 	}
-	if err := d.step("write", f.Name, func() error { _, err := file.Write(f.Data); return err }); err != nil {
+	write := func() error { _, err := file.Write(f.Data); return err }
+	if f.Stream != nil {
+		write = func() error { return f.Stream(file) }
+	}
+	if err := d.step("write", f.Name, write); err != nil {
 		return err
 	}
 	if !d.unsynced {
@@ -154,6 +161,15 @@ func (p *Pending) write(old fs.FileInfo) error {
 	}
 	// NFS reports a full disk only here.
 	return d.step("close", f.Name, file.Close)
+}
+
+// Open opens what was written, to be read once more before it is published.
+func (p *Pending) Open() (*os.File, error) {
+	f, err := p.dir.root.Open(p.temporary)
+	if err != nil {
+		return nil, &Error{Op: "open", Path: p.dir.Path(p.file.Name), Err: cause(err)}
+	}
+	return f, nil
 }
 
 // named reports whether the file was made under its name.
