@@ -200,3 +200,34 @@ func TestThePassphraseIsAskedForOnATerminal(t *testing.T) {
 		}
 	})
 }
+
+func TestThePINOfATokenIsAskedForOnATerminal(t *testing.T) {
+	// Instead of virt-pki-pkcs11: it says what it was given.
+	program := filepath.Join(t.TempDir(), "pkcs11")
+	if err := os.WriteFile(program, []byte(`#!/bin/sh
+read -r line
+say() { echo "{\"error\":{\"code\":\"$1\",\"message\":\"$2\"}}"; }
+case $line in
+*'"pin":"1234"'*) say refused 'the right PIN came' ;;
+*'"pin":'*) say pin-wrong 'the PIN of token \"ca\" is wrong' ;;
+*) say pin-needed 'token \"ca\" wants its PIN; one try is left before it locks' ;;
+esac
+`), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv(tokenVariable, program)
+	dir := filepath.Join(t.TempDir(), "pki")
+	args := []string{"init", "--pkipath", dir, "--server", "localhost", "--client", "admin", "--ca-key", "pkcs11:token=ca;object=root"}
+	for _, c := range []struct{ typed, want string }{
+		{"1234", `virt-pki: error: the CA's key: the right PIN came`},
+		{"geheim", `virt-pki: error: the CA's key: the PIN of token "ca" is wrong`},
+	} {
+		rc, stdout, shown := atTerminal(t, []line{{`token "ca" wants its PIN; one try is left before it locks: `, c.typed}}, args...)
+		if rc != exitIncomplete || stdout != "" || !strings.Contains(shown, c.want) || strings.Contains(shown, c.typed) {
+			t.Errorf("PIN %q: status %d, %q, on the terminal:\n%s", c.typed, rc, stdout, shown)
+		}
+	}
+	if _, err := os.Stat(dir); err == nil {
+		t.Error("something was made")
+	}
+}

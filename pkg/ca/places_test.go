@@ -198,18 +198,10 @@ func TestWhatGoesWrongWithATokenLeavesAllAsItWas(t *testing.T) {
 		{"a URI that is none", 2, make("pkcs11:objekt=root&pin-value=geheim"), `at character 8: there is no attribute "objekt"`},
 		{"a key without a name", 3, make("pkcs11:token=ca" + m + "&pin-source=" + pin), "a new key needs a name in the URI, object or id"},
 		{"the key of a CA that has another", 3, make("pkcs11:token=ca;object=root"+m+"&pin-source="+pin, "--ca-cert", put(t, dir+"/other.pem", otherCA(t), 0o600)), "no private key of token"},
-		{"a failure after the key was made", 3, make(good, "--libvirt", "9.0", "--layout", ""), ""},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := s
 			s.t = t
-			if c.want == "" { // the directory's place cannot be written
-				if err := os.WriteFile(dir+"/file", nil, 0o600); err != nil {
-					t.Fatal(err)
-				}
-				c.args[2] = dir + "/file/pki"
-				c.args = slices.DeleteFunc(c.args, func(a string) bool { return a == "--layout" || a == "" })
-			}
 			said := s.fail(c.status, c.args...)
 			if !strings.Contains(said, c.want) || strings.Contains(said, "geheim") {
 				t.Errorf("it says: %s", said)
@@ -221,6 +213,15 @@ func TestWhatGoesWrongWithATokenLeavesAllAsItWas(t *testing.T) {
 				t.Errorf("%d keys are in the token", got)
 			}
 		})
+	}
+
+	// A failure after the key was made: files cannot become large enough for the inventory. The key is removed.
+	r := peer.Place{Env: s.env}.Run(t, append([]string{"sh", "-c", `ulimit -f 40; exec "$@"`, "sh", s.path}, make(good)...)...)
+	if r.Exit != 3 || !strings.Contains(r.Stderr, "inventory.db") {
+		t.Errorf("with small files: %v", r)
+	}
+	if got := keys(); got != 0 {
+		t.Errorf("%d keys are in the token after an init that failed", got)
 	}
 
 	// A key that an interrupted run left is used.
@@ -256,6 +257,38 @@ func TestWhatGoesWrongWithATokenLeavesAllAsItWas(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.run("issue", "client", "bob", "--authority", dir+"/pki/authority", "--pkipath", dir+"/bob", "--quiet")
+
+	// It goes away in the middle: after some of the signatures.
+	after := func(requests int) shell {
+		program := put(t, fmt.Sprintf("%s/pkcs11-%d", dir, requests), []byte(fmt.Sprintf("#!/bin/sh\nsed -u %dq | %s\n", requests, peer.Build(t, "virt-pki-pkcs11"))), 0o700)
+		short := s
+		short.env = append(slices.Clone(s.env), "VIRT_PKI_PKCS11="+program)
+		return short
+	}
+	before = s.run("list", "--all", "--json", "--authority", dir+"/pki/authority")
+	files, err := os.ReadFile(dir + "/pki/clientcert.pem")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if said := after(2).fail(3, "renew", "--all", "--pkipath", dir+"/pki", "--pkipath", dir+"/bob"); !strings.Contains(said, "virt-pki-pkcs11, which speaks with the token, has ended") {
+		t.Errorf("renew: %s", said)
+	}
+	now, err := os.ReadFile(dir + "/pki/clientcert.pem")
+	if err != nil || !bytes.Equal(now, files) || s.run("list", "--all", "--json", "--authority", dir+"/pki/authority") != before {
+		t.Errorf("a renewal that failed has changed something (%v)", err)
+	}
+	s.run("renew", "--all", "--pkipath", dir+"/pki", "--pkipath", dir+"/bob", "--quiet")
+	again := []string{"init", "--pkipath", dir + "/third", "--server", "localhost", "--client", "admin", "--quiet", "--ca-key", strings.Replace(good, "root", "third", 1)}
+	if said := after(3).fail(3, again...); !strings.Contains(said, "has ended") || !strings.Contains(said, `the key that was made in token "ca" stays there, unused`) {
+		t.Errorf("init: %s", said)
+	}
+	if _, err := os.Stat(dir + "/third"); err == nil {
+		t.Error("half a cluster was made")
+	}
+	s.run(again...)
+	if got := keys(); got != 2 {
+		t.Errorf("%d keys are in the token, want 2", got)
+	}
 
 	// Its own CA certificate, taken over anew with the key in the token.
 	s.run("init", "--pkipath", dir+"/taken", "--client", "x", "--server", "localhost", "--quiet", "--ca-cert", dir+"/pki/cacert.pem", "--ca-key", good)
@@ -321,6 +354,69 @@ func TestARemoteSignerThatIsSilentOrGoneLeavesAllAsItWas(t *testing.T) {
 		t.Errorf("ca serve ended with %d:\n%s", status, p.Log())
 	}
 	check("nobody there", "no connection: connection refused", issue()...)
+}
+
+// TestSeveralOperatorsAtOneSigner has operators with inventories of their own, and two who share the signer's.
+func TestSeveralOperatorsAtOneSigner(t *testing.T) {
+	dir := t.TempDir()
+	hmac := put(t, dir+"/auth.key", []byte(strings.Repeat("0123456789abcdef", 4)), 0o600)
+	s := newShell(t)
+	s.run("init", "--out", dir+"/far", "--no-passphrase", "--quiet", "--client", "operator")
+	shared := dir + "/far/authority/inventory.db"
+	p, host := s.serve("--authority", dir+"/far/authority", "--auth-key", hmac)
+	const operators, each = 4, 3
+	signer := []string{"--signer", "cfssl://" + host, "--signer-auth-key", hmac}
+	for i := range operators {
+		s.run(append([]string{"init", "--out", fmt.Sprintf("%s/op%d", dir, i), "--quiet", "--client", fmt.Sprintf("first%d", i)}, signer...)...)
+	}
+	done := make(chan peer.Result)
+	for i := range operators {
+		go func() {
+			for n := range each {
+				args := []string{s.path, "issue", "client", fmt.Sprintf("c%d-%d", i, n), "--quiet", "--out", fmt.Sprintf("%s/op%d", dir, i)}
+				if i < 2 {
+					args = append(args, "--db", shared)
+				}
+				done <- peer.Place{Timeout: time.Minute}.Run(t, args...)
+			}
+		}()
+	}
+	for range operators * each {
+		if r := <-done; r.Exit != 0 {
+			t.Errorf("issue: %v", r)
+		}
+	}
+	count := func(args ...string) (all int, serials map[string]bool) {
+		var list struct {
+			Certificates []struct{ Name, Serial, State, Layout string }
+		}
+		if err := json.Unmarshal([]byte(s.run(append([]string{"list", "--all", "--json"}, args...)...)), &list); err != nil {
+			t.Fatal(err)
+		}
+		serials = map[string]bool{}
+		for _, c := range list.Certificates {
+			serials[c.Serial] = true
+			if c.State != "published" || c.Layout != "libvirt" {
+				t.Errorf("%v: %+v", args, c)
+			}
+		}
+		return len(list.Certificates), serials
+	}
+	all, serials := count("--authority", dir+"/far/authority")
+	if want := 1 + operators + operators*each; all != want || len(serials) != want {
+		t.Errorf("%d certificates with %d serial numbers, want %d:\n%s", all, len(serials), want, p.Log())
+	}
+	if own, _ := count("--authority", dir+"/op3/authority"); own != 1+each {
+		t.Errorf("the operator's own inventory has %d certificates", own)
+	}
+	// With a shared inventory a revocation counts where the list is made.
+	said := s.run("revoke", "c0-0", "--authority", dir+"/op0/authority", "--db", shared)
+	if !strings.Contains(said, "on the machine that signs, cfssl://"+host) {
+		t.Errorf("revoke says: %s", said)
+	}
+	if said := s.run("crl", "publish", "--authority", dir+"/far/authority"); !strings.Contains(said, "1 certificate revoked") {
+		t.Errorf("crl publish says: %s", said)
+	}
 }
 
 // TestCfsslSignsForUs has the real cfssl sign: what survives its rules is taken, with a warning, and the rest is refused.

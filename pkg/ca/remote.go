@@ -158,7 +158,7 @@ func (a *Authority) checkReturned(p *Prepared, der []byte, public crypto.PublicK
 		say("it is for another key")
 	}
 	a.compareNames(p, cert, say)
-	a.compareUsages(p, cert, say)
+	a.compareUsages(p, cert, wrong, say)
 	if cert.IsCA {
 		say("it is a CA's")
 	}
@@ -241,9 +241,11 @@ func orNone(list []string) string {
 var oidKeyUsage = asn1.ObjectIdentifier{2, 5, 29, 15}
 
 // compareUsages compares keyUsage and extendedKeyUsage.
-func (a *Authority) compareUsages(p *Prepared, cert *x509.Certificate, say func(string, ...any)) {
+func (a *Authority) compareUsages(p *Prepared, cert *x509.Certificate, wrong *MismatchError, say func(string, ...any)) {
 	if cert.KeyUsage != p.template.KeyUsage {
 		say("its keyUsage is %s, not %s", usageText(cert.KeyUsage), usageText(p.template.KeyUsage))
+		wrong.hint = "the signer's policy must be this authority's: the same --libvirt with virt-pki ca serve; with cfssl serve, " +
+			"profiles with \"digital signature\", \"key encipherment\" and \"server auth\" or \"client auth\""
 	}
 	for _, e := range cert.Extensions {
 		if e.Id.Equal(oidKeyUsage) && !e.Critical {
