@@ -94,7 +94,7 @@ func (p *program) outputOf(ctx context.Context, args ...string) ([]byte, error) 
 	ctx, cancel := context.WithTimeout(ctx, commandPatience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "SYSTEMD_COLORS=0")
+	cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC", "SYSTEMD_COLORS=0")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	var ee *exec.ExitError
@@ -181,6 +181,15 @@ func (p *program) around(h *host, d preflight.Daemon, s *preflight.Server) []fin
 		if text, err := h.tree.ReadFile(n); err == nil {
 			out = append(out, preflight.OtherDaemon(text, h.below(n), d.Kind, d.ConfFile)...)
 		}
+	}
+	if h.root == "" {
+		out = append(out, s.Stale(func(name string) time.Time {
+			st, err := os.Stat(name)
+			if err != nil {
+				return time.Time{}
+			}
+			return st.ModTime()
+		})...)
 	}
 	if port := s.TLSPort(); s.Starts && s.ListensTLS && port != 0 {
 		out = append(out, preflight.Firewall(h.tree, port, h.below)...)

@@ -79,6 +79,9 @@ func (p *program) printPreflightText(v preflightView, paint painter) {
 		}
 		line("cure", d.Remedy)
 	}
+	if d.Run != nil {
+		line("run by", d.Run.text())
+	}
 	for _, a := range v.Connections {
 		code := "31;1"
 		if a.Outcome == finding.Connected {
@@ -171,4 +174,25 @@ func (p *program) printOther(o preflightOther, paint painter) {
 			fmt.Fprintf(w, "        virsh says   error: %s\n", visible(*a.LibvirtMessage))
 		}
 	}
+}
+
+// text says how systemd runs the daemon, on one line.
+func (r *preflightRun) text() string {
+	var passed []string
+	for _, s := range r.Sockets {
+		if s.Passed {
+			passed = append(passed, s.Unit)
+		}
+	}
+	words := []string{r.Unit + ", " + r.State}
+	if r.Active != "" {
+		words[0] += ", " + r.Active
+	}
+	if len(r.Arguments) > 0 {
+		words = append(words, "arguments "+strings.Join(r.Arguments, " "))
+	}
+	if len(passed) > 0 {
+		words = append(words, "passed "+strings.Join(passed, ", "))
+	}
+	return strings.Join(words, "; ")
 }

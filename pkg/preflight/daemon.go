@@ -72,6 +72,7 @@ type Server struct {
 
 	d       Daemon
 	own     credentials
+	files   []string // that it loads
 	allowed *dnmatch.List
 	// tls and tcp are the addresses of passed sockets.
 	tls, tcp []unit.Stream
@@ -222,6 +223,10 @@ func (s *Server) credentials() bool {
 		for i := range min(len(files.Certs), len(files.Keys)) {
 			w.pairs = append(w.pairs, uri.Pair{Cert: files.Certs[i], Key: files.Keys[i]})
 		}
+	}
+	s.files = []string{w.ca, w.crl}
+	for _, p := range w.pairs {
+		s.files = append(s.files, p.Cert, p.Key)
 	}
 	s.own = s.d.load(w)
 	if s.own.cause != nil {

@@ -118,6 +118,8 @@ func (s *Server) taken(port uint16, clash func(netip.Addr) bool) (Listening, boo
 	for _, l := range s.d.Ports {
 		switch {
 		case l.Port != port || slices.Contains(ours, l.Program) || !clash(l.Addr):
+		case l.Program == "" && s.up():
+			// The daemon runs: it is its own port, which not everybody can see.
 		case l.Program == "":
 			u := "which program has port " + strconv.Itoa(int(port)) + " on " + l.Addr.String() + " (root sees it: ss -ltnp)"
 			if !slices.Contains(s.Unchecked, u) {
@@ -128,6 +130,15 @@ func (s *Server) taken(port uint16, clash func(netip.Addr) bool) (Listening, boo
 		}
 	}
 	return Listening{}, false
+}
+
+// up reports whether the daemon is known to run now.
+func (s *Server) up() bool {
+	if s.d.Units == nil {
+		return false
+	}
+	x := s.d.Units.Daemon(s.d.Kind.String())
+	return x != nil && x.Service.Up()
 }
 
 // clash reports whether a program that listens on has keeps another from listening on want, an IPv6 address of which takes

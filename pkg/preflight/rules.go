@@ -99,6 +99,13 @@ var rules = []finding.Rule{
 		Source: "libvirt docs/daemons.rst",
 	},
 	{
+		ID: "daemon-not-restarted", Title: "The daemon knows its newest files", Severity: finding.Warning, Effect: finding.Ignores,
+		Text: "The daemon reads its configuration and its arguments when it starts, and never again; systemctl reload does not change that. Credentials are read " +
+			"when it starts and by virt-admin server-update-tls, which looks at the default paths only. What is said here holds for the daemon after a restart.",
+		Remedy: "systemctl restart libvirtd.service; guests go on", Good: "a restart after the edit", Bad: "an edit, and systemctl reload",
+		Source: "libvirt daemonSetupNetworking, virNetServerUpdateTlsFiles",
+	},
+	{
 		ID: "port-taken", Title: "No other program has the daemon's port", Severity: finding.Error, Effect: finding.RefusesToStart,
 		Text: "A daemon that listens by itself ends when its port is taken on all addresses it wants; where only IPv4 or only IPv6 is taken, it goes on with the " +
 			"other and says nothing. A socket unit fails.",

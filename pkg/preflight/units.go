@@ -6,6 +6,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
@@ -243,6 +244,49 @@ func (s *Server) shown(file string, line int) string {
 		file = s.d.Shown(file)
 	}
 	return fmt.Sprintf("%s:%d", file, line)
+}
+
+// Stale says what was changed since the running daemon was started: it reads its configuration and its arguments only then, and
+// its credentials then and when it is told to. changed gives the time of a file's last change, zero where it is not there.
+func (s *Server) Stale(changed func(name string) time.Time) []finding.Finding {
+	if s.d.Units == nil || s.Conf == nil {
+		return nil
+	}
+	x := s.d.Units.Daemon(s.d.Kind.String())
+	if x == nil || !x.Service.Up() || x.Service.Running.Since.IsZero() {
+		return nil
+	}
+	since := x.Service.Running.Since
+	newer := func(name string) bool { return changed(name).Truncate(time.Second).After(since) }
+	add := func(name, remedy string) []finding.Finding {
+		f := ruleByID("daemon-not-restarted").Finding(name, fmt.Sprintf("It was changed at %s, and %s runs since %s: it does not know the change.",
+			changed(name).UTC().Format(time.DateTime), x.Name, since.UTC().Format(time.DateTime)))
+		f.Remedy = remedy
+		return []finding.Finding{f}
+	}
+	restart := "systemctl restart " + x.Service.Name
+	settings := []string{s.d.ConfFile}
+	if x.Command != nil {
+		settings = append(settings, x.Command.Files...)
+	}
+	for _, name := range settings {
+		if newer(name) {
+			return add(name, restart)
+		}
+	}
+	if !s.ListensTLS {
+		return nil
+	}
+	for _, f := range s.files {
+		if newer(f) {
+			remedy := fmt.Sprintf("virt-admin -c %[1]s:///system server-update-tls %[1]s", x.Name)
+			if files, err := s.Conf.TLSFiles(); err != nil || !files.Default {
+				remedy = restart // a reload reads the default paths, whatever is configured
+			}
+			return add(f, remedy)
+		}
+	}
+	return nil
 }
 
 // OtherDaemon judges the configuration of a daemon that does not do TLS on a machine: settings of remote access that were

@@ -217,6 +217,49 @@ func TestAFileThatIsNamedHasToBeThere(t *testing.T) {
 	}
 }
 
+func TestARunningDaemonDoesNotKnowLaterChanges(t *testing.T) {
+	start := time.Date(2026, 11, 25, 9, 30, 33, 0, time.UTC)
+	for _, c := range []struct {
+		name, conf, changed string
+		since               time.Time
+		want                string
+	}{
+		{name: "nothing changed", since: start},
+		{name: "its configuration", changed: "d.conf", since: start, want: "d.conf: It was changed at 2026-11-25 09:31:33, and libvirtd runs since " +
+			"2026-11-25 09:30:33: it does not know the change. | systemctl restart libvirtd.service"},
+		{name: "its arguments", changed: "/etc/default/libvirtd", since: start, want: "/etc/default/libvirtd: It was changed at 2026-11-25 09:31:33, and libvirtd " +
+			"runs since 2026-11-25 09:30:33: it does not know the change. | systemctl restart libvirtd.service"},
+		{name: "its certificate", changed: "/etc/pki/libvirt/servercert.pem", since: start, want: "/etc/pki/libvirt/servercert.pem: It was changed at 2026-11-25 09:31:33, " +
+			"and libvirtd runs since 2026-11-25 09:30:33: it does not know the change. | virt-admin -c libvirtd:///system server-update-tls libvirtd"},
+		{name: "another certificate", changed: "/etc/pki/libvirt/clientcert.pem", since: start},
+		{name: "configured files", changed: "/etc/pki/CA/cacert.pem", since: start,
+			conf: `ca_file = "/etc/pki/CA/cacert.pem"; cert_file = "/etc/pki/libvirt/servercert.pem"; key_file = "/etc/pki/libvirt/private/serverkey.pem"`,
+			want: "/etc/pki/CA/cacert.pem: It was changed at 2026-11-25 09:31:33, and libvirtd runs since 2026-11-25 09:30:33: it does not know the change. | " +
+				"systemctl restart libvirtd.service"},
+		{name: "it is not known since when it runs", changed: "d.conf"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			w := newWorld(t)
+			running := []unit.Running{{Name: "libvirtd.service", Active: "active", Since: c.since}, {Name: "libvirtd.socket", Active: "active"},
+				{Name: "libvirtd-tls.socket", Active: "active"}}
+			s := Daemon{Machine: w.machine(), Kind: conf.Libvirtd, Conf: []byte(c.conf), ConfFile: "d.conf", At: time.Now(),
+				Units: unitsOf("libvirtd", nil, ".service", "-tls.socket").Survey(running)}.Start(t.Context())
+			got := ""
+			for _, f := range s.Stale(func(name string) time.Time {
+				if name == c.changed {
+					return start.Add(time.Minute)
+				}
+				return start.Add(400 * time.Millisecond) // within the second it was started in
+			}) {
+				got = f.Subject + ": " + f.Message + " | " + f.Remedy
+			}
+			if got != c.want {
+				t.Errorf("%q", got)
+			}
+		})
+	}
+}
+
 func TestSettingsInTheFileOfAnotherDaemon(t *testing.T) {
 	got := OtherDaemon([]byte("log_level = 1\n\ntls_allowed_dn_list = []\nlisten_tls = 1\n"), "/etc/libvirt/libvirtd.conf", conf.Virtproxyd, "/etc/libvirt/virtproxyd.conf")
 	if len(got) != 1 || got[0].Subject != "/etc/libvirt/libvirtd.conf:3" || got[0].Message != "listen_tls, tls_allowed_dn_list are set in libvirtd.conf, "+

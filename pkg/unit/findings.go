@@ -155,7 +155,7 @@ func (j *judge) startTLS() string { return StartTLS(j.d.Name) }
 
 // enable gives the command that has the daemon started.
 func (j *judge) enable() string {
-	if j.d.Socket("-tls") != nil {
+	if x := j.d.Socket("-tls"); x != nil && !x.State.Off() {
 		return j.startTLS()
 	}
 	return "systemctl enable --now " + j.d.Service.Name

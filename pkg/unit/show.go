@@ -4,12 +4,14 @@ import (
 	"path"
 	"strconv"
 	"strings"
+	"time"
 )
 
-// ShowProperties are the properties that systemctl show is to be asked for:
+// ShowProperties are the properties that systemctl show is to be asked for, with TZ=UTC and LC_ALL=C in its environment:
 // systemctl show --property=PROPERTY,... UNIT...
 func ShowProperties() []string {
-	return []string{"Id", "Names", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "MainPID", "FragmentPath"}
+	return []string{"Id", "Names", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "MainPID", "ExecMainStartTimestamp",
+		"FragmentPath"}
 }
 
 // ShowUnits are the units that it is to be asked about.
@@ -35,6 +37,8 @@ type Running struct {
 	NeedReload bool
 	// PID is the main process of a service, 0 if there is none.
 	PID int
+	// Since is when the main process of a service was started, to the second; zero: it was not, or it is not known.
+	Since time.Time
 }
 
 // Up reports whether the unit is there and works.
@@ -75,6 +79,8 @@ func ParseShow(b []byte) []Running {
 			r.NeedReload = value == "yes"
 		case "MainPID":
 			r.PID, _ = strconv.Atoi(value)
+		case "ExecMainStartTimestamp":
+			r.Since, _ = time.Parse("Mon 2006-01-02 15:04:05 MST", value)
 		case "FragmentPath":
 			if r.Name == "" {
 				r.Name = path.Base(value)

@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -111,6 +112,8 @@ func TestWhatASurveySays(t *testing.T) {
 		{name: "nothing is enabled", l: host(nil, "libvirtd"), remote: "libvirtd", passed: " -ro -admin",
 			rules:  "daemon-not-started /usr/lib/systemd/system/libvirtd.service",
 			remedy: "systemctl stop libvirtd.service; systemctl enable --now libvirtd-tls.socket; systemctl start libvirtd.service"},
+		{name: "nothing is enabled, and the sockets are masked", l: mask(host(layoutOf{"etc/default/libvirtd": listen}, "libvirtd"), all("libvirtd")...),
+			remote: "libvirtd", rules: "daemon-not-started /usr/lib/systemd/system/libvirtd.service", remedy: "systemctl enable --now libvirtd.service"},
 		{name: "a socket alone starts the daemon", l: enable(host(nil, "libvirtd"), "libvirtd.socket"), remote: "libvirtd", passed: " -ro -admin", boots: true},
 		{name: "the TLS socket alone starts the main one", l: enable(host(nil, "libvirtd"), "libvirtd-tls.socket"), remote: "libvirtd",
 			passed: " -ro -admin -tls", tls: "16514", boots: true},
@@ -205,9 +208,11 @@ func TestWhatASurveySays(t *testing.T) {
 }
 
 func TestShowIsRead(t *testing.T) {
-	got := ParseShow([]byte("Id=libvirtd.service\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNeedDaemonReload=yes\nMainPID=412\n\n" +
+	got := ParseShow([]byte("Id=libvirtd.service\nLoadState=loaded\nActiveState=active\nSubState=running\nUnitFileState=enabled\nNeedDaemonReload=yes\nMainPID=412\n" +
+		"ExecMainStartTimestamp=Wed 2026-11-25 09:30:33 UTC\n\n" +
 		"Id=libvirtd-tls.socket\nLoadState=not-found\nActiveState=inactive\n\nnothing of the kind\n"))
-	want := []Running{{Name: "libvirtd.service", Load: "loaded", Active: "active", Sub: "running", FileState: Enabled, NeedReload: true, PID: 412},
+	want := []Running{{Name: "libvirtd.service", Load: "loaded", Active: "active", Sub: "running", FileState: Enabled, NeedReload: true, PID: 412,
+		Since: time.Date(2026, 11, 25, 9, 30, 33, 0, time.UTC)},
 		{Name: "libvirtd-tls.socket", Load: "not-found", Active: "inactive"}}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Error(d)
