@@ -225,6 +225,9 @@ func (p *program) preflight(c *cli.Context) error {
 // predict judges the daemon's start and all connections as one version.
 func (p *program) predict(c *cli.Context, h *host, d preflight.Daemon, client preflight.Client, uris []string) (preflightView, error) {
 	s := d.Start(c.Context)
+	if name := h.denied(); name != "" && !s.Starts {
+		return preflightView{}, &readError{"the daemon's file", name, fs.ErrPermission}
+	}
 	v := preflightView{Schema: 1, Connections: make([]preflightAttempt, len(uris)), Findings: []finding.Finding{},
 		Unchecked: append(s.Unchecked[:len(s.Unchecked):len(s.Unchecked)], h.unchecked...), tally: map[finding.Outcome]int{}}
 	v.Daemon = preflightDaemon{Starts: s.Starts, LibvirtMessage: optional(s.LibvirtMessage), Cause: optional(s.Cause),
@@ -401,7 +404,12 @@ func (p *program) preflightDaemon(c *cli.Context, h *host, memory *verify.Memory
 	if c.Bool("socket-activated") {
 		d.Run.Listen, d.Run.SocketActivated, d.Run.TLSSocket = false, true, true
 	}
-	h.running(&d)
+	if h.running(&d); d.Units != nil {
+		d.Root = true
+	}
+	if d.Root && os.Geteuid() != 0 {
+		h.watch(&d)
+	}
 	return d, nil
 }
 

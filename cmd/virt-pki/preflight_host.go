@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -34,6 +35,33 @@ type host struct {
 	survey *unit.Survey
 	// unchecked says what of it could not be found out.
 	unchecked []string
+
+	mu sync.Mutex
+	// closed is the first of the daemon's files that this user may not read.
+	closed string
+}
+
+// watch notes which of the daemon's files this user may not read: root, who runs the daemon, may.
+func (h *host) watch(d *preflight.Daemon) {
+	read := d.ReadFile
+	d.ReadFile = func(name string) ([]byte, error) {
+		b, err := read(name)
+		if errors.Is(err, fs.ErrPermission) {
+			h.mu.Lock()
+			defer h.mu.Unlock()
+			if h.closed == "" {
+				h.closed = h.below(name)
+			}
+		}
+		return b, err
+	}
+}
+
+// denied is what watch noted.
+func (h *host) denied() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closed
 }
 
 // below gives the name by which a file of the machine is reached from here.
