@@ -11,6 +11,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
@@ -171,8 +172,55 @@ func (p *program) crlPublish(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
+	if posted, err = p.publishFellow(c, a, spots, life, posted); err != nil {
+		return err
+	}
 	v.places(posted)
 	return p.printPublished(c, v)
+}
+
+// publishFellow does for the other CA, while the CA is being replaced by one of another name, what was done for the one that
+// issues: libvirt takes the lists of both from one file.
+func (p *program) publishFellow(c *cli.Context, a *ca.Authority, spots []cluster.Spot, life time.Duration, posted []cluster.Posted) ([]cluster.Posted, error) {
+	r, ok := a.Rotation()
+	if !ok || a.Fellow() == nil || r.SameSubject {
+		return posted, nil
+	}
+	f := a.Fellow()
+	issuer, err := certs.Import(f.CertDER())
+	if err != nil {
+		return nil, err
+	}
+	list, _, err := f.CRL()
+	if err != nil {
+		return nil, err
+	}
+	if !c.Bool("current") {
+		if err := p.unlockFellow(c, a); err != nil {
+			return nil, err
+		}
+		made, err := f.MakeList(c.Context, p.now(), life)
+		if err != nil {
+			return nil, err
+		}
+		list = made.List
+		if err := p.waitUntil(c.Context, list.ThisUpdate); err != nil {
+			return nil, err
+		}
+	}
+	if list == nil {
+		return posted, nil
+	}
+	also, err := cluster.PostList(spots, issuer, list, c.Bool("dry-run"))
+	if err != nil {
+		return nil, err
+	}
+	for i := range also { // the same places, in the same order
+		if also[i].Fate == cluster.Placed {
+			posted[i].Fate = cluster.Placed
+		}
+	}
+	return posted, nil
 }
 
 // waitUntil lets the second pass that a list is ahead of the clock when another was made in this one: dates of lists rise

@@ -428,9 +428,9 @@ func (p *program) resolve(c *cli.Context, a *ca.Authority, arg string) (resolved
 	var bySerial, byName []inventory.Entry
 	for _, e := range all {
 		switch {
-		case notSerial == nil && e.Serial == serial && e.Authority == a.ID():
+		case notSerial == nil && e.Serial == serial && slices.Contains(a.IDs(), e.Authority):
 			bySerial = append(bySerial, e)
-		case e.Authority == a.ID() && (role == 0 || e.Role == role) && named(e, arg):
+		case slices.Contains(a.IDs(), e.Authority) && (role == 0 || e.Role == role) && named(e, arg):
 			byName = append(byName, e)
 		}
 	}

@@ -45,6 +45,10 @@ type Authority struct {
 	inventory *inventory.Inventory
 	staged    bool      // see Spec
 	owned     io.Closer // the key of Use
+	// below is where in dir the CA's certificate and key are, rotation and fellow what there is of a rotation (rotate.go).
+	below    string
+	rotation *rotationState
+	fellow   *Authority
 }
 
 // New makes an authority of a CA certificate in DER and its key, which need not be in this process's memory. A nil key

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,7 +53,15 @@ func OpenShared(ctx context.Context, dir, source string) (*Authority, error) {
 
 // openWith is OpenShared with a way to open the inventory.
 func openWith(ctx context.Context, dir, source string, open func(context.Context, string) (*inventory.Inventory, error)) (*Authority, error) {
-	text, err := readFile(filepath.Join(dir, certFile))
+	rotation, err := readRotation(dir)
+	if err != nil {
+		return nil, fmt.Errorf("opening the authority: %w", err)
+	}
+	home := dir
+	if rotation != nil && rotation.Issuer == inNext {
+		home = filepath.Join(dir, nextDirectory)
+	}
+	text, err := readFile(filepath.Join(home, certFile))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("opening the authority: %w", &PathError{dir, "there is no authority here: " + certFile + " is missing",
 			err, "virt-pki init makes one, also of a CA that exists: --ca-cert FILE --ca-key FILE"})
@@ -60,7 +69,7 @@ func openWith(ctx context.Context, dir, source string, open func(context.Context
 	if err != nil {
 		return nil, fmt.Errorf("opening the authority: %w", err)
 	}
-	bundle, err := decodePEM(filepath.Join(dir, certFile), text)
+	bundle, err := decodePEM(filepath.Join(home, certFile), text)
 	if err != nil {
 		return nil, fmt.Errorf("opening the authority: %w", err)
 	}
@@ -84,9 +93,15 @@ func openWith(ctx context.Context, dir, source string, open func(context.Context
 	a, err := New(bundle[0], nil, policy, inv)
 	if err != nil {
 		inv.Close()
-		return nil, fmt.Errorf("opening the authority: %q: %w", filepath.Join(dir, certFile), err)
+		return nil, fmt.Errorf("opening the authority: %q: %w", filepath.Join(home, certFile), err)
 	}
 	a.dir, a.inventory, a.bundle = dir, inv, bundle
+	if rotation != nil {
+		if err := a.attach(rotation); err != nil {
+			inv.Close()
+			return nil, fmt.Errorf("opening the authority: %w", err)
+		}
+	}
 	return a, nil
 }
 
@@ -96,13 +111,29 @@ func (a *Authority) Inventory() *inventory.Inventory { return a.inventory }
 // Dir gives the directory as it was given to Open.
 func (a *Authority) Dir() string { return a.dir }
 
-// BundlePEM gives the CA's certificate and, for a CA below another, those above it: what belongs into every cacert.pem.
-func (a *Authority) BundlePEM() []byte { return encodePEM(a.bundle) }
+// BundlePEM gives what belongs into every cacert.pem: the CA's certificate and, for a CA below another, those above it; while
+// the CA is being replaced, those of both.
+func (a *Authority) BundlePEM() []byte { return encodePEM(a.trust()) }
 
-// Certificates gives the CA's certificate and those above it as GnuTLS sees them.
+// trust gives the certificates of BundlePEM.
+func (a *Authority) trust() [][]byte {
+	if a.fellow == nil {
+		return a.bundle
+	}
+	all := append([][]byte(nil), a.bundle...)
+	for _, der := range a.fellow.bundle {
+		if !slices.ContainsFunc(all, func(have []byte) bool { return bytes.Equal(have, der) }) {
+			all = append(all, der)
+		}
+	}
+	return all
+}
+
+// Certificates gives the certificates of BundlePEM, the CA's own first, as GnuTLS sees them.
 func (a *Authority) Certificates() ([]*certs.Certificate, error) {
-	out := make([]*certs.Certificate, len(a.bundle))
-	for i, der := range a.bundle {
+	trust := a.trust()
+	out := make([]*certs.Certificate, len(trust))
+	for i, der := range trust {
 		c, err := certs.Import(der)
 		if err != nil {
 			return nil, fmt.Errorf("reading CA certificate %d: %w", i+1, err)
@@ -115,8 +146,10 @@ func (a *Authority) Certificates() ([]*certs.Certificate, error) {
 // Close ends the use of the authority.
 func (a *Authority) Close() error {
 	var err error
-	if a.owned != nil {
-		err = a.owned.Close()
+	for _, one := range []*Authority{a, a.fellow} {
+		if one != nil && one.owned != nil {
+			err = errors.Join(err, one.owned.Close())
+		}
 	}
 	if a.inventory == nil {
 		return err
@@ -127,7 +160,7 @@ func (a *Authority) Close() error {
 // Unlock reads the key. Without a passphrase an encrypted key gives certs.ErrPassphraseNeeded, with a wrong one
 // certs.ErrPassphrase.
 func (a *Authority) Unlock(passphrase []byte) error {
-	path := filepath.Join(a.dir, keyFile)
+	path := filepath.Join(a.home(), keyFile)
 	text, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		if place, err := a.Place(); err == nil && !place.InDirectory() {
@@ -147,6 +180,7 @@ func (a *Authority) Unlock(passphrase []byte) error {
 	if err := a.setKey(key); err != nil {
 		return fmt.Errorf("reading the CA key %q: %w", path, err)
 	}
+	a.unlockFellow(passphrase)
 	return nil
 }
 

@@ -184,7 +184,7 @@ func (a *Authority) Place() (Place, error) {
 	if a.dir == "" {
 		return Place{}, nil
 	}
-	path := filepath.Join(a.dir, placeFile)
+	path := filepath.Join(a.home(), placeFile)
 	text, err := readFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Place{}, nil

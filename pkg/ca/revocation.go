@@ -42,8 +42,8 @@ func (e *StrangerError) Error() string {
 // ID gives the authority's identifier in the inventory, inventory.Key.Authority.
 func (a *Authority) ID() string { return hex.EncodeToString(a.cert.SubjectKeyId) }
 
-// KeyOf gives the inventory's key of a certificate that this authority has signed, whether or not the inventory knows it;
-// another one's is a *StrangerError.
+// KeyOf gives the inventory's key of a certificate that this authority has signed, also with the other CA of a rotation,
+// whether or not the inventory knows it; another one's is a *StrangerError.
 func (a *Authority) KeyOf(cert *certs.Certificate) (inventory.Key, error) {
 	own, err := certs.Import(a.cert.Raw)
 	if err != nil {
@@ -57,6 +57,11 @@ func (a *Authority) KeyOf(cert *certs.Certificate) (inventory.Key, error) {
 		err = signature.Check(alg, own.RawPublicKeyInfo, tbs, sig)
 	}
 	if err != nil || string(cert.Issuer.DER()) != string(own.Subject.DER()) {
+		if a.fellow != nil {
+			if key, err := a.fellow.KeyOf(cert); err == nil {
+				return key, nil
+			}
+		}
 		return inventory.Key{}, &StrangerError{subject, issuer, name}
 	}
 	serial := new(big.Int).SetBytes(cert.Serial)
@@ -196,7 +201,8 @@ type List struct {
 // MakeList makes the next revocation list of everything that is revoked, and puts it into the authority's directory. Number
 // and date are higher than those of any before, whatever other processes do at the time; lists of other CAs in the file stay
 // there. Certificates that have ended stay on the list: a host whose clock is wrong would let them in. A zero life is
-// ListLife.
+// ListLife. While the CA is being replaced by one of the same name the list is that of both; else the other CA's is made by its
+// own MakeList (Fellow).
 func (a *Authority) MakeList(ctx context.Context, now time.Time, life time.Duration) (List, error) {
 	switch {
 	case a.key == nil && a.remote != nil:
@@ -243,6 +249,20 @@ func (a *Authority) MakeList(ctx context.Context, now time.Time, life time.Durat
 			return List{}, fmt.Errorf("making a revocation list: %q is no serial number", r.Serial)
 		}
 		draft.Entries = append(draft.Entries, crl.Entry{Serial: crl.SerialOctets(n), Revoked: r.At, Reason: r.Reason})
+	}
+	if a.sameName() {
+		// libvirt uses one list of each name only, the newest, and looks at no signature: it has to be everybody's.
+		others, err := a.inventory.Revoked(ctx, a.fellow.ID())
+		if err != nil {
+			return List{}, fmt.Errorf("making a revocation list: %w", err)
+		}
+		for _, e := range others {
+			n, ok := new(big.Int).SetString(e.Serial, 16)
+			if !ok {
+				return List{}, fmt.Errorf("making a revocation list: %q is no serial number", e.Serial)
+			}
+			draft.Entries = append(draft.Entries, crl.Entry{Serial: crl.SerialOctets(n), Revoked: e.Revoked.At, Reason: e.Revoked.Reason})
+		}
 	}
 	list, err := draft.Sign(issuer, a.key, rand.Reader)
 	if err != nil {

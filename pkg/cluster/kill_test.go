@@ -127,6 +127,9 @@ func run(what string, args []string, step func(string)) error {
 	if what == "renew" {
 		return runRenew(args[0], step)
 	}
+	if what == "rotate" {
+		return runRotate(args[0], args[1], step)
+	}
 	ctx := context.Background()
 	s := Spec{Dir: args[0], Now: time.Now(), Members: []Member{{Name: "kvm1", Role: certs.Peer}, {Name: "admin", Role: certs.Client}}}
 	s.Kinds = []layout.Kind{layout.Libvirt, layout.QEMU}

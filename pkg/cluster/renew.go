@@ -34,6 +34,8 @@ type Renewal struct {
 	Now      time.Time
 	// DryRun makes everything but what writes or signs with the CA's key.
 	DryRun bool
+	// Progress, when set, is told how far each stage ("issuing", "writing") has come. It is called from several goroutines.
+	Progress func(stage string, done, total int)
 	// Step, when set, is called before each step on disk. Tests stop there.
 	Step func(step string)
 }
@@ -56,6 +58,10 @@ type RenewResult struct {
 	Elsewhere []inventory.Entry
 	// Settled are certificates that lie in the spots, but an interrupted run had not noted that: now it is.
 	Settled []inventory.Entry
+	// Proof is what came of the handshakes between what was renewed and all in the spots, before any file was changed.
+	Proof Proof
+	// Broken are ends that did not work before either. They were no hindrance.
+	Broken []Failure
 }
 
 // A KeyStateError says why the private key beside a certificate cannot be kept or replaced.
@@ -91,9 +97,11 @@ func (h holding) path(p layout.Part) string {
 }
 
 // Renew replaces certificates by new ones with the same subject, names and purposes. All are prepared, and so judged by the
-// rules of every libvirt of the authority's policy, before one is signed; the new ones are recorded before files change; what
-// is replaced is kept beside as FILE.old-TIME; key and certificate get their names one right after the other; and the old
-// certificates are then superseded: known, and to be revoked if need be. One renewal at a time works on an authority.
+// rules of every libvirt of the authority's policy, before one is signed; the new ones are recorded before files change, and
+// connected in memory with each other and with their peers in the spots: if a handshake fails, a *ProofError says so and
+// nothing has changed. What is replaced is kept beside as FILE.old-TIME; key and certificate get their names one right after the
+// other; and the old certificates are then superseded: known, and to be revoked if need be. One renewal at a time works on an
+// authority.
 //
 // A run that was interrupted is repeated: what it had put in place is recognised, and the rest is done.
 func Renew(ctx context.Context, a *ca.Authority, r Renewal) (RenewResult, error) {
@@ -102,6 +110,11 @@ func Renew(ctx context.Context, a *ca.Authority, r Renewal) (RenewResult, error)
 		return RenewResult{}, fmt.Errorf("renewing: %w", err)
 	}
 	defer lock.Release()
+	return renewLocked(ctx, a, r)
+}
+
+// renewLocked is Renew for who has the lock of the authority's directory.
+func renewLocked(ctx context.Context, a *ca.Authority, r Renewal) (RenewResult, error) {
 	w := &renewer{Renewal: r, authority: a, roots: map[string]*durable.Dir{}}
 	defer w.close()
 	if err := w.look(ctx); err != nil {
@@ -130,6 +143,7 @@ type renewer struct {
 	unknown   []inventory.Entry // held, of this authority, and not in the inventory
 	prepared  []*ca.Prepared    // as result.Renewed
 	result    RenewResult
+	begun     bool // files have got their names
 }
 
 func (w *renewer) close() {
@@ -356,85 +370,223 @@ func (w *renewer) replace(ctx context.Context) error {
 			return err
 		}
 	}
+	o := Options{Progress: w.Progress, Step: w.Step}
 	w.step("issue")
-	issued, err := w.authority.IssueAll(ctx, w.prepared, nil)
+	issued, err := w.authority.IssueAll(ctx, w.prepared, o.progress("issuing", len(w.prepared)))
 	if err != nil {
 		return err
 	}
+	var keys, old []inventory.Key
 	for i := range issued {
 		n := &w.result.Renewed[i]
 		n.New = issued[i].Entry
-		if err := w.put(n, issued[i]); err != nil {
-			return fmt.Errorf("renewing %q: %w", n.Old.Host, err)
+		keys = append(keys, n.New.Key)
+		if n.Old.State != inventory.Foreign { // another program's row has no state
+			old = append(old, n.Old.Key)
 		}
-		w.step("mark")
-		if err := inv.MarkPublished(ctx, n.New.Key); err != nil {
-			return err
+	}
+	files, err := w.contents(issued)
+	defer func() {
+		for _, f := range files {
+			if f.part == layout.Key {
+				clear(f.now)
+			}
 		}
-		if err := supersede(ctx, inv, n.Old); err != nil {
-			return err
+	}()
+	if err == nil {
+		err = w.prove(ctx, files, o)
+	}
+	if err == nil {
+		err = w.put(ctx, files, o)
+	}
+	if err != nil {
+		if !w.begun { // nothing is in its place
+			w.step("abandon")
+			err = errors.Join(err, inv.Abandon(ctx, keys...))
 		}
-		n.New.State = inventory.Published
+		return err
+	}
+	// In this order: what is published and not to be found any more would look like a certificate that is used elsewhere.
+	w.step("supersede")
+	if err := supersede(ctx, inv, w.result.Renewed, old); err != nil {
+		return err
+	}
+	w.step("mark")
+	if err := inv.MarkPublished(ctx, keys...); err != nil {
+		return err
+	}
+	for i := range w.result.Renewed {
+		w.result.Renewed[i].New.State = inventory.Published
 	}
 	return nil
 }
 
-// supersede notes that a certificate was replaced. One that was never marked as published is so first; another program's row
-// has no state.
-func supersede(ctx context.Context, inv *inventory.Inventory, old inventory.Entry) error {
-	switch old.State {
-	case inventory.Foreign:
-		return nil
-	case inventory.Issued:
-		if err := inv.MarkPublished(ctx, old.Key); err != nil {
-			return err
+// supersede notes that certificates were replaced. One that was never marked as published is so first.
+func supersede(ctx context.Context, inv *inventory.Inventory, list []Renewed, old []inventory.Key) error {
+	var unmarked []inventory.Key
+	for _, n := range list {
+		if n.Old.State == inventory.Issued {
+			unmarked = append(unmarked, n.Old.Key)
 		}
 	}
-	return inv.MarkSuperseded(ctx, old.Key)
+	if err := inv.MarkPublished(ctx, unmarked...); err != nil {
+		return err
+	}
+	return inv.MarkSuperseded(ctx, old...)
 }
 
-// put backs up and replaces the files of one certificate, root by root.
-func (w *renewer) put(n *Renewed, issued ca.Issued) error {
-	var key []byte
-	if !n.KeyKept {
+// A renewal is one file that gets new content.
+type renewal struct {
+	holding
+	of       int // in result.Renewed
+	name     string
+	part     layout.Part
+	was, now []byte
+	info     fs.FileInfo
+	backup   string
+	pending  *durable.Pending
+}
+
+// contents composes the files: of each certificate the keys first, as everywhere.
+func (w *renewer) contents(issued []ca.Issued) ([]*renewal, error) {
+	var files []*renewal
+	for i := range issued {
+		n := &w.result.Renewed[i]
+		n.Files = nil
+		for _, h := range w.held[n.Old.Key] {
+			paths := h.Paths(h.role)
+			if !n.KeyKept {
+				key, err := certs.MarshalKey(issued[i].Key, nil)
+				if err != nil {
+					return files, err
+				}
+				files = append(files, &renewal{holding: h, of: i, name: paths.Key, part: layout.Key, was: h.key, now: key, info: h.keyInfo})
+			}
+			above := rest(h.text)
+			if n.New.Authority != n.Old.Authority { // of another CA, which had others above it
+				above = nil
+			}
+			files = append(files, &renewal{holding: h, of: i, name: paths.Cert, part: layout.Cert, was: h.text,
+				now: append(issued[i].PEM(), above...), info: h.certInfo})
+		}
+	}
+	return slices.DeleteFunc(files, func(f *renewal) bool { return bytes.Equal(f.was, f.now) }), nil
+}
+
+// prove connects what will be there with what is: while the files are on their way to the hosts, both are in use.
+func (w *renewer) prove(ctx context.Context, files []*renewal, o Options) error {
+	before, err := readActors(w.Spots)
+	if err != nil {
+		return err
+	}
+	type end struct {
+		spot Spot
+		role certs.Role
+	}
+	changed, rotated := map[end]actor{}, false
+	for _, x := range before {
+		changed[end{x.spot, x.role}] = x
+	}
+	touched := map[end]bool{}
+	for _, f := range files {
+		at := end{f.Spot, f.role}
+		x := changed[at]
+		if f.part == layout.Key {
+			x.key = f.now
+		} else {
+			x.cert = f.now
+		}
+		changed[at], touched[at] = x, true
+		n := w.result.Renewed[f.of]
+		rotated = rotated || n.New.Authority != n.Old.Authority
+	}
+	var replaced, unchanged, after []actor
+	for _, x := range before {
+		at := end{x.spot, x.role}
+		if touched[at] {
+			replaced, after = append(replaced, x), append(after, changed[at])
+		} else {
+			unchanged = append(unchanged, x)
+		}
+	}
+	w.step("prove")
+	w.result.Proof, w.result.Broken, err = newProver(w.authority.Policy().Libvirt, w.Now, o).change(ctx, replaced, unchanged, after, rotated)
+	if err == nil && len(w.result.Proof.Failures) > 0 {
+		err = &ProofError{w.result.Proof}
+	}
+	return err
+}
+
+// fewFiles is up to how many files are synchronised one by one. Above it the file systems are, at once: that is what makes a
+// thousand hosts as quick as one, and dear for one on a machine that has other things to write.
+const fewFiles = 32
+
+// put writes all files and the backups of what they replace beside their places, makes that durable, and gives them their
+// names, one right after the other.
+func (w *renewer) put(ctx context.Context, files []*renewal, o Options) error {
+	defer func() {
+		for _, f := range files {
+			if f.pending != nil {
+				f.pending.Discard() // of those that have no name yet
+			}
+		}
+	}()
+	dirs := make([]*durable.Dir, 0, len(w.roots))
+	for _, d := range w.roots {
+		dirs = append(dirs, d)
+	}
+	many := len(files) > fewFiles
+	if many {
+		for _, d := range dirs {
+			d.Unsynced()
+		}
+	}
+	progress := o.progress("writing", len(files))
+	for i, f := range files {
+		d := w.roots[f.Root]
 		var err error
-		if key, err = certs.MarshalKey(issued.Key, nil); err != nil {
-			return err
-		}
-		defer clear(key)
-	}
-	held := w.held[n.Old.Key]
-	roots := map[string][]layout.File{}
-	n.Files = nil
-	for _, h := range held {
-		paths := h.Paths(h.role)
-		d := w.roots[h.Root]
-		add := func(name string, part layout.Part, was []byte, info fs.FileInfo, now []byte) error {
-			if bytes.Equal(was, now) {
-				return nil
-			}
-			backup, err := w.backup(d, h, name, part, was, info)
-			if err != nil {
-				return err
-			}
-			n.Backups = append(n.Backups, backup)
-			n.Files = append(n.Files, h.Shown(name))
+		if f.backup, err = w.backup(d, f.holding, f.name, f.part, f.was, f.info); err == nil {
 			// Owner and mode stay: QEMU's group may have been let in.
-			roots[h.Root] = append(roots[h.Root], layout.File{Item: layout.Item{Path: name, Part: part, Role: h.role, Mode: info.Mode().Perm()}, Data: now})
-			return nil
+			f.pending, err = d.Prepare(durable.File{Name: below(f.name), Data: f.now, Mode: f.info.Mode().Perm(), Replace: true})
 		}
-		if !n.KeyKept { // the key first, as everywhere
-			if err := add(paths.Key, layout.Key, h.key, h.keyInfo, key); err != nil {
-				return err
-			}
+		if err == nil {
+			err = ctx.Err()
 		}
-		if err := add(paths.Cert, layout.Cert, h.text, h.certInfo, append(issued.PEM(), rest(h.text)...)); err != nil {
-			return err
+		if err != nil {
+			return fmt.Errorf("renewing %q: %w", w.result.Renewed[f.of].Old.Host, err)
+		}
+		if progress != nil {
+			progress(i + 1)
 		}
 	}
-	for _, root := range sortedKeys(roots) {
-		if _, err := layout.Write(w.roots[root], roots[root], layout.WriteOptions{Replace: true, ReplaceKeys: true}); err != nil {
-			return err
+	if many {
+		w.step("syncfs")
+		if err := durable.SyncAll(dirs); err != nil {
+			return fmt.Errorf("renewing: %w", err)
+		}
+	}
+	touched := map[string]map[string]bool{}
+	for _, f := range files {
+		n := &w.result.Renewed[f.of]
+		w.begun = true
+		if err := f.pending.Publish(); err != nil {
+			return fmt.Errorf("renewing %q: %w", n.Old.Host, err)
+		}
+		n.Files, n.Backups = append(n.Files, f.Shown(f.name)), append(n.Backups, f.backup)
+		if touched[f.Root] == nil {
+			touched[f.Root] = map[string]bool{}
+		}
+		touched[f.Root][path.Dir(below(f.name))] = true
+	}
+	if many {
+		w.step("syncfs")
+		return durable.SyncAll(dirs)
+	}
+	for _, root := range sortedKeys(touched) {
+		for _, dir := range sortedKeys(touched[root]) {
+			if err := w.roots[root].SyncDir(dir); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -41,6 +41,28 @@ func Open(path string) (*Dir, error) {
 // Unsynced says that what is done in the directory from now on is made durable by the caller, later.
 func (d *Dir) Unsynced() { d.unsynced = true }
 
+// SyncAll makes durable what was written into directories that are Unsynced. Each file system is synchronised once, however
+// many of them are on it.
+func SyncAll(dirs []*Dir) error {
+	done := map[uint64]bool{}
+	for _, d := range dirs {
+		info, err := d.root.Stat(".")
+		if err != nil {
+			return &Error{Op: "syncfs", Path: d.Path("."), Err: cause(err)}
+		}
+		if on, ok := fileSystem(info); ok {
+			if done[on] {
+				continue
+			}
+			done[on] = true
+		}
+		if err := syncTree(d.root); err != nil {
+			return &Error{Op: "syncfs", Path: d.Path("."), Err: cause(err)}
+		}
+	}
+	return nil
+}
+
 // Close lets go of the directory.
 func (d *Dir) Close() error {
 	if d.handles != nil {

@@ -1,7 +1,9 @@
 package durable
 
 import (
+	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,4 +27,13 @@ func copyLabel(from, to *os.File) {
 		return
 	}
 	_ = unix.Fsetxattr(int(to.Fd()), "security.selinux", label[:n], 0)
+}
+
+// fileSystem gives the number of the file system that a file is on.
+func fileSystem(info fs.FileInfo) (uint64, bool) {
+	s, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return uint64(s.Dev), true
 }

@@ -1,0 +1,592 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/urfave/cli/v2"
+
+	"github.com/virt-pki/virt-pki/pkg/ca"
+	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/cluster"
+	"github.com/virt-pki/virt-pki/pkg/dn"
+)
+
+func (p *program) caRotateCommand() *cli.Command {
+	return &cli.Command{
+		Name: "rotate", Usage: "replace the CA by a new one, stage by stage, without one refused connection",
+		ArgsUsage: "[trust|issue|switch|prune|status|abort]",
+		Description: `Does the next stage of the replacement of the CA in the directories named, after having shown it:
+
+   trust    a new CA is made, and is added to every CA file beside the old one
+   issue    the new CA issues from now on; what the old one issued stays in use
+   switch   the old CA's certificates are replaced by the new one's, with new keys
+   prune    the old CA is taken out of every CA file, before it expires: one expired CA in a file,
+            used or not, keeps daemons from starting and clients from connecting
+
+A stage's name makes sure that it is that one; none can be skipped. Each is proven with handshakes
+in memory, what is changed with what is not yet, before a file is changed. Between two stages the
+files must have reached the hosts and every daemon must have read them: you are asked. A stage that
+could not be completed, because hosts are not in the directories, is done again with others; an
+interrupted one is repeated. Nothing of libvirt's configuration changes, and subjects stay:
+tls_allowed_dn_list goes on matching.
+
+"status" says what each host still lacks. "abort" takes the new CA away again, as long as nothing
+that it issued is in use.
+
+EXAMPLES
+   virt-pki ca rotate --out ./cluster                       the next stage
+   virt-pki ca rotate trust --out ./cluster --subject "O=Acme,CN=Acme CA 2" --dry-run
+   virt-pki ca rotate status --out ./cluster --pkipath /home/admin/pki
+   virt-pki ca rotate switch --root / --authority ./authority --by-hand bob --yes
+   virt-pki ca rotate abort --out ./cluster
+
+EXIT STATUS
+   0 done, or status: nothing is lacking   1 the stage is not complete: something is lacking
+   2 wrong usage, or that stage is not the next one   3 could not complete`,
+		Flags: append(append(authorityFlags(), placeFlags()...), append([]cli.Flag{
+			&cli.StringFlag{Name: "subject", Usage: "`DN`: the new CA's name, as GnuTLS writes it (trust)", DefaultText: "the old CA's name"},
+			&cli.StringFlag{Name: "key-type", Usage: "`TYPE`: of the new CA's key: ecdsa-p256, rsa3072, ... (trust)", DefaultText: "ecdsa-p256"},
+			&cli.StringFlag{Name: "lifetime", Usage: "`SPAN`: how long the new CA lasts (trust)", DefaultText: "10 years"},
+			&cli.StringSliceFlag{Name: "by-hand", Usage: "`NAME`: a host or client whose files are elsewhere, and who has what the stage gives"},
+			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask: the files of the stage before are on the hosts, and the daemons have read them"},
+			dryRunFlag(), jsonFlag(), quietFlag(),
+		}, keyFlags()...)...),
+		Action: p.caRotate,
+	}
+}
+
+// A rotationView is the answer of ca rotate.
+type rotationView struct {
+	Schema    int    `json:"schema"`
+	DryRun    bool   `json:"dry_run,omitempty"`
+	Authority string `json:"authority"`
+	// UnderWay says whether the CA is being replaced, after what was done.
+	UnderWay bool `json:"under_way"`
+	// Stage is the stage that was done or, with status, that was begun last; Done whether it is complete.
+	Stage *string `json:"stage"`
+	Done  bool    `json:"done"`
+	// Next is the stage to be done next.
+	NextStage *string        `json:"next_stage"`
+	Old       *rotatingView  `json:"old"`
+	New       *rotatingView  `json:"new"`
+	Places    []rotatedView  `json:"places"`
+	Lacks     []lackView     `json:"lacks"`
+	Changed   []string       `json:"changed"`
+	Renewed   []renewedView  `json:"renewed"`
+	Proof     *rotationProof `json:"proof"`
+	Broken    []string       `json:"broken"`
+	Retired   *string        `json:"retired"`
+	Todo      []string       `json:"next"`
+}
+
+type rotatingView struct {
+	DN       string    `json:"dn"`
+	ID       string    `json:"key_id"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+type rotatedView struct {
+	File      string   `json:"file"`
+	Layout    string   `json:"layout"`
+	Hosts     []string `json:"hosts"`
+	TrustsOld bool     `json:"trusts_old"`
+	TrustsNew bool     `json:"trusts_new"`
+	OfOld     []string `json:"certificates_of_old"`
+	OfNew     []string `json:"certificates_of_new"`
+}
+
+type lackView struct {
+	Where  string   `json:"where"`
+	Hosts  []string `json:"hosts"`
+	What   string   `json:"what"`
+	Unseen bool     `json:"unseen"`
+}
+
+type rotationProof struct {
+	Pairs      int      `json:"pairs"`
+	Handshakes int      `json:"handshakes"`
+	Libvirt    []string `json:"libvirt"`
+}
+
+func (p *program) caRotate(c *cli.Context) error {
+	word := c.Args().First()
+	if c.NArg() > 1 {
+		return usage("ca rotate takes one word, not %s too", quote(c.Args().Get(1))).hint("name places with --out, --pkipath and --root")
+	}
+	step := cluster.RotationStep{Now: p.now(), ByHand: c.StringSlice("by-hand"), DryRun: c.Bool("dry-run")}
+	switch word {
+	case "", "status", "abort":
+	default:
+		var err error
+		if step.Stage, err = ca.ParseRotationStage(word); err != nil {
+			return usage("ca rotate %s: trust, issue, switch, prune, status or abort", quote(word)).hint("virt-pki ca rotate --help")
+		}
+	}
+	if len(values(c, "out"))+len(values(c, "pkipath"))+len(values(c, "root")) == 0 && word != "status" {
+		return usage("where are the hosts' files? --out, --pkipath or --root").hint("virt-pki ca rotate %s--out DIR   # with one tree per host, as init makes it", strings.TrimLeft(word+" ", " "))
+	}
+	var err error
+	if step.Spots, err = p.spots(c); err != nil {
+		return err
+	}
+	a, err := p.openAuthority(c)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	v := rotationView{Schema: 1, DryRun: step.DryRun, Authority: a.Dir(), Places: []rotatedView{}, Lacks: []lackView{}, Changed: []string{}, Renewed: []renewedView{},
+		Broken: []string{}, Todo: []string{}}
+	if word == "status" {
+		return p.rotationStatus(c, a, step, v)
+	}
+	stage, err := p.nextStage(a, word, step.Stage)
+	if err != nil {
+		return err
+	}
+	if step.Successor, err = p.successor(c, a, stage); err != nil {
+		return err
+	}
+	if !step.DryRun && !c.Bool("yes") {
+		if err := p.askForStage(c, a, stage, step); err != nil {
+			return err
+		}
+	}
+	if !step.DryRun {
+		if step.Successor.Passphrase, err = p.unlockBoth(c, a, stage); err != nil {
+			return err
+		}
+	}
+	show, clear := p.progress(c.Bool("quiet") || c.Bool("json"))
+	step.Progress = show
+	var result cluster.RotationResult
+	if word == "abort" {
+		result, err = cluster.AbortRotation(c.Context, a, step)
+	} else {
+		result, err = cluster.Rotate(c.Context, a, step)
+	}
+	clear()
+	if err != nil {
+		return stageUsage(err)
+	}
+	return p.printRotated(c, a, v, result)
+}
+
+// stageUsage makes a stage that is not the next one wrong usage.
+func stageUsage(err error) error {
+	var wrong *ca.StageError
+	if !errors.As(err, &wrong) {
+		return err
+	}
+	u := &usageError{message: wrong.Error(), hints: wrong.Hints()}
+	if wrong.Asked == "abort" && wrong.Next == "" {
+		u.message = "there is no rotation to be given up"
+	} else if wrong.Asked == "abort" {
+		u.message, u.hints = "the rotation cannot be given up any more: certificates of the new CA are in use", []string{"carry it to its end, then rotate again: virt-pki ca rotate"}
+	}
+	return u
+}
+
+// nextStage says which stage will be done.
+func (p *program) nextStage(a *ca.Authority, word string, asked ca.RotationStage) (ca.RotationStage, error) {
+	r, ok := a.Rotation()
+	next := ca.TrustBoth
+	if ok {
+		if s, more := r.Next(); more {
+			next = s
+		} else {
+			next = ca.PruneOld
+		}
+	}
+	switch {
+	case word == "abort" && !ok:
+		return "", stageUsage(&ca.StageError{Asked: "abort"})
+	case word == "abort":
+		return "abort", nil
+	case asked != "" && asked != next && !ok:
+		return "", stageUsage(&ca.StageError{Asked: asked})
+	case asked != "" && asked != next:
+		return "", stageUsage(&ca.StageError{Asked: asked, Next: next})
+	}
+	return next, nil
+}
+
+// successor decodes what the new CA is to be.
+func (p *program) successor(c *cli.Context, a *ca.Authority, stage ca.RotationStage) (ca.Successor, error) {
+	s := ca.Successor{Now: p.now()}
+	if _, underWay := a.Rotation(); underWay || stage != ca.TrustBoth {
+		for _, f := range []string{"subject", "key-type", "lifetime"} {
+			if c.IsSet(f) {
+				return s, usage("--%s is for the first call of ca rotate trust: the new CA is there already", f)
+			}
+		}
+		return s, nil
+	}
+	var err error
+	if text := c.String("subject"); text != "" {
+		if s.Subject, err = dn.Parse(text); err != nil {
+			return s, invalid("--subject", text, err)
+		}
+	}
+	if text := c.String("key-type"); text != "" {
+		if s.Key, err = certs.ParseKeyAlgorithm(text); err != nil {
+			return s, invalid("--key-type", text, err)
+		}
+	}
+	if text := c.String("lifetime"); text != "" {
+		life, err := parseSpan(text)
+		if err != nil {
+			return s, invalid("--lifetime", text, err)
+		}
+		s.NotAfter = s.Now.Add(life)
+	}
+	return s, nil
+}
+
+// stageSays is what is asked before a stage.
+var stageSays = map[ca.RotationStage]string{
+	ca.TrustBoth:  "make a new CA and add it to %s, which trust the old one",
+	ca.IssueNew:   "let the new CA issue; %s must have reached their hosts with both CAs in them, and every daemon must have read them",
+	ca.SwitchOver: "replace the old CA's certificates in %s; the CA files with both CAs must have reached the hosts, and every daemon must have read them",
+	ca.PruneOld:   "take the old CA out of %s; the new certificates must have reached the hosts, and every daemon must have read them",
+	"abort":       "take the new CA out of %s and remove it with its key",
+}
+
+// askForStage shows what will be done and asks.
+func (p *program) askForStage(c *cli.Context, a *ca.Authority, stage ca.RotationStage, step cluster.RotationStep) error {
+	if !isTerminal(p.stdin) || !isTerminal(p.stderr) {
+		return usage("nobody can be asked here whether the stage %s may begin", stage).
+			hint("see what it would do: --dry-run").hint("if the files of the stage before are on the hosts and the daemons have read them: --yes")
+	}
+	fmt.Fprintf(p.stderr, "%s: %s\n", stage, fmt.Sprintf(stageSays[stage], plural(len(step.Spots), "layout")))
+	return p.confirm(c, "go on?")
+}
+
+// confirm asks a question on the terminal; everything but yes is an error.
+func (p *program) confirm(c *cli.Context, question string) error {
+	fmt.Fprintf(p.stderr, "%s [y/N] ", question)
+	answer, err := p.line(c.Context)
+	if err != nil {
+		return err
+	}
+	switch strings.ToLower(strings.TrimSpace(answer)) {
+	case "y", "yes":
+		return nil
+	}
+	return errors.New("nothing was done")
+}
+
+// unlockBoth gives both CAs of a rotation their keys, and gives the passphrase for the new CA's key when one is to be made.
+func (p *program) unlockBoth(c *cli.Context, a *ca.Authority, stage ca.RotationStage) ([]byte, error) {
+	if _, underWay := a.Rotation(); !underWay && stage == ca.TrustBoth {
+		place, err := a.Place()
+		if err != nil {
+			return nil, err
+		}
+		source := p.passphrase(c)
+		if !place.InDirectory() || c.IsSet("ca-key") {
+			return source.forNew()
+		}
+		// The new key is protected as the old one is, by the same passphrase, since both are needed at once.
+		err = a.Unlock(nil)
+		switch {
+		case err == nil:
+			return nil, nil
+		case !errors.Is(err, certs.ErrPassphraseNeeded):
+			return nil, err
+		}
+		secret, err := source.forExisting(err)
+		if err != nil {
+			return nil, err
+		}
+		return secret, source.explain(a.Unlock(secret))
+	}
+	if stage == "abort" || stage == ca.TrustBoth {
+		return nil, nil // neither key is needed
+	}
+	if _, err := p.unlock(c, a); err != nil {
+		return nil, err
+	}
+	return nil, p.unlockFellow(c, a)
+}
+
+// unlockFellow gives the other CA of a rotation its key, unless it has it already.
+func (p *program) unlockFellow(c *cli.Context, a *ca.Authority) error {
+	f := a.Fellow()
+	if f == nil || f.Unlocked() {
+		return nil
+	}
+	err := f.Unlock(nil)
+	if !errors.Is(err, certs.ErrPassphraseNeeded) {
+		return err
+	}
+	source := p.passphrase(c)
+	secret, err := source.forExisting(err)
+	if err != nil {
+		return err
+	}
+	return source.explain(f.Unlock(secret))
+}
+
+// rotationStatus prints how the rotation stands.
+func (p *program) rotationStatus(c *cli.Context, a *ca.Authority, step cluster.RotationStep, v rotationView) error {
+	s, ok, err := cluster.RotationOf(c.Context, a, step.Spots, step.ByHand, step.Now)
+	if err != nil {
+		return err
+	}
+	if ok {
+		v.rotation(s.Rotation)
+		v.Done = s.Done
+		stage := string(s.Stage)
+		v.Stage = &stage
+		for _, place := range s.Places {
+			v.Places = append(v.Places, viewPlace(place))
+		}
+		v.lacks(s.Lacks)
+	} else {
+		v.Old = viewRotating(a)
+	}
+	if c.Bool("json") {
+		if err := p.printJSON(v); err != nil {
+			return err
+		}
+	} else if !c.Bool("quiet") {
+		p.printRotationStatus(v)
+	}
+	if len(v.Lacks) > 0 {
+		return status(exitFindings)
+	}
+	return nil
+}
+
+func viewRotating(a *ca.Authority) *rotatingView {
+	r := &rotatingView{ID: a.ID(), NotAfter: a.NotAfter()}
+	if cert, err := certs.Import(a.CertDER()); err == nil {
+		r.DN, _ = cert.Subject.Text()
+	}
+	return r
+}
+
+func (v *rotationView) rotation(r ca.Rotation) {
+	v.UnderWay, v.Old, v.New = true, viewRotating(r.Old), viewRotating(r.New)
+	if next, ok := r.Next(); ok {
+		s := string(next)
+		v.NextStage = &s
+	}
+}
+
+func viewPlace(p cluster.RotationPlace) rotatedView {
+	r := rotatedView{File: p.Shown(p.Paths(certs.Client).CA), Layout: string(p.Kind), Hosts: p.Hosts, TrustsOld: p.TrustsOld, TrustsNew: p.TrustsNew,
+		OfOld: []string{}, OfNew: []string{}}
+	if r.Hosts == nil {
+		r.Hosts = []string{}
+	}
+	for _, role := range p.OfOld {
+		r.OfOld = append(r.OfOld, role.String())
+	}
+	for _, role := range p.OfNew {
+		r.OfNew = append(r.OfNew, role.String())
+	}
+	return r
+}
+
+func (v *rotationView) lacks(list []cluster.Lack) {
+	for _, l := range list {
+		hosts := l.Hosts
+		if hosts == nil {
+			hosts = []string{}
+		}
+		v.Lacks = append(v.Lacks, lackView{l.Where, hosts, l.What, l.Unseen})
+	}
+}
+
+// printRotated prints what a stage did.
+func (p *program) printRotated(c *cli.Context, a *ca.Authority, v rotationView, r cluster.RotationResult) error {
+	stage := string(r.Stage)
+	v.Stage, v.Done = &stage, r.Done
+	if rotation, ok := a.Rotation(); ok {
+		v.rotation(rotation)
+	} else {
+		v.Old = viewRotating(a)
+		if r.Stage == ca.PruneOld {
+			v.Old, v.New = nil, v.Old
+		}
+	}
+	v.lacks(r.Lacks)
+	v.Changed = append(v.Changed, r.Changed...)
+	for _, n := range r.Renewed {
+		one := renewedView{Name: n.Old.Host, Role: n.Old.Role.String(), Layout: n.Old.Layout, OldSerial: n.Old.Serial, OldEnd: n.Old.NotAfter,
+			Serial: n.New.Serial, NotAfter: n.New.NotAfter, KeyKept: n.KeyKept, Files: n.Files, Backups: n.Backups}
+		if one.Backups == nil {
+			one.Backups = []string{}
+		}
+		v.Renewed = append(v.Renewed, one)
+	}
+	if r.Proof.Handshakes > 0 {
+		v.Proof = &rotationProof{r.Proof.Pairs, r.Proof.Handshakes, r.Proof.Versions}
+	}
+	for _, f := range r.Broken {
+		v.Broken = append(v.Broken, f.String())
+	}
+	if r.Retired != "" {
+		v.Retired = &r.Retired
+	}
+	if !v.DryRun && len(v.Changed)+len(v.Renewed) > 0 {
+		v.Todo = append(v.Todo, "on each host, when the files are there: virt-admin -c libvirtd:///system server-update-tls libvirtd   # with other paths: restart the daemon")
+	}
+	if v.UnderWay && !v.DryRun {
+		v.Todo = append(v.Todo, "then: virt-pki ca rotate "+*v.NextStage+" ...")
+	}
+	if c.Bool("json") {
+		if err := p.printJSON(v); err != nil {
+			return err
+		}
+	} else if !c.Bool("quiet") {
+		p.printStage(v)
+	}
+	for _, b := range v.Broken {
+		p.warn("did not work before either: %s", visible(b))
+	}
+	if len(v.Lacks) > 0 && !c.Bool("json") {
+		p.printLacks(v.Lacks)
+	}
+	if len(v.Lacks) > 0 {
+		return status(exitFindings)
+	}
+	return nil
+}
+
+func (p *program) printStage(v rotationView) {
+	w := p.stdout
+	would := ""
+	if v.DryRun {
+		would = "would be "
+	}
+	switch *v.Stage {
+	case string(ca.TrustBoth):
+		if v.New != nil {
+			fmt.Fprintf(w, "trust: the new CA %s, until %s, beside the old one, until %s\n", visible(v.New.DN), date(v.New.NotAfter), date(v.Old.NotAfter))
+		} else {
+			fmt.Fprintf(w, "trust: a new CA %sadded beside %s, until %s\n", would, visible(v.Old.DN), date(v.Old.NotAfter))
+		}
+	case string(ca.IssueNew):
+		fmt.Fprintf(w, "issue: the new CA %s %sthe one that issues\n", visible(v.New.DN), strings.TrimSpace(map[bool]string{true: "would be", false: "is"}[v.DryRun])+" ")
+	case string(ca.SwitchOver):
+		fmt.Fprintf(w, "switch: %s %sreplaced\n", plural(len(v.Renewed), "certificate"), would)
+	case string(ca.PruneOld):
+		fmt.Fprintf(w, "prune: the old CA %staken out of %s\n", would, plural(len(v.Changed), "file"))
+	default:
+		fmt.Fprintf(w, "abort: the new CA %staken away\n", would)
+	}
+	const most = 12
+	for i, f := range v.Changed {
+		if i == most && len(v.Changed) > most+1 {
+			fmt.Fprintf(w, "  ... and %d more\n", len(v.Changed)-most)
+			break
+		}
+		fmt.Fprintf(w, "  %s\n", f)
+	}
+	for i, n := range v.Renewed {
+		if i == most && len(v.Renewed) > most+1 {
+			fmt.Fprintf(w, "  ... and %d more\n", len(v.Renewed)-most)
+			break
+		}
+		fmt.Fprintf(w, "  %s (%s): until %s, was %s\n", strings.TrimSpace(n.Role+" "+visible(n.Name)), n.Layout, date(n.NotAfter), date(n.OldEnd))
+	}
+	if v.Proof != nil {
+		fmt.Fprintf(w, "proven by %s in memory, old and new together, under libvirt %s\n", plural(v.Proof.Handshakes, "handshake"), list(v.Proof.Libvirt))
+	}
+	if v.Retired != nil {
+		fmt.Fprintf(w, "the rotation is over; the old CA and its key are kept in %s\n", *v.Retired)
+	}
+	if len(v.Todo) > 0 {
+		fmt.Fprintf(w, "\nnext:\n")
+		for _, n := range v.Todo {
+			fmt.Fprintf(w, "  %s\n", n)
+		}
+	}
+}
+
+// printLacks says on standard error what keeps a stage from being complete.
+func (p *program) printLacks(lacks []lackView) {
+	for _, l := range lacks {
+		p.warn("%s: %s", visible(l.Where), l.What)
+	}
+	if slices.ContainsFunc(lacks, func(l lackView) bool { return l.Unseen }) {
+		p.hint("name the directories with --out, --pkipath or --root; who has it already, elsewhere: --by-hand NAME; who is gone: virt-pki revoke NAME")
+	}
+}
+
+func (p *program) printRotationStatus(v rotationView) {
+	w := p.stdout
+	if !v.UnderWay {
+		fmt.Fprintf(w, "no rotation is under way; the CA %s ends on %s\n", visible(v.Old.DN), date(v.Old.NotAfter))
+		return
+	}
+	fmt.Fprintf(w, "old CA  %s, until %s, key %.8s\n", visible(v.Old.DN), date(v.Old.NotAfter), v.Old.ID)
+	fmt.Fprintf(w, "new CA  %s, until %s, key %.8s\n", visible(v.New.DN), date(v.New.NotAfter), v.New.ID)
+	state := "not complete"
+	if v.Done {
+		state = "complete"
+	}
+	fmt.Fprintf(w, "stage   %s, %s\n", *v.Stage, state)
+	if v.NextStage != nil {
+		fmt.Fprintf(w, "next    virt-pki ca rotate %s ...\n", *v.NextStage)
+	}
+	for _, place := range v.Places {
+		trust := map[[2]bool]string{{true, true}: "both CAs", {true, false}: "the old CA only", {false, true}: "the new CA only", {false, false}: "neither CA"}[[2]bool{place.TrustsOld, place.TrustsNew}]
+		from := []string{}
+		if len(place.OfOld) > 0 {
+			from = append(from, strings.Join(place.OfOld, ", ")+" of the old")
+		}
+		if len(place.OfNew) > 0 {
+			from = append(from, strings.Join(place.OfNew, ", ")+" of the new")
+		}
+		fmt.Fprintf(w, "  %s: trusts %s", place.File, trust)
+		if len(from) > 0 {
+			fmt.Fprintf(w, "; certificates: %s", strings.Join(from, "; "))
+		}
+		fmt.Fprintln(w)
+	}
+	for _, l := range v.Lacks {
+		fmt.Fprintf(w, "lacks   %s: %s\n", visible(l.Where), l.What)
+	}
+}
+
+// line reads one line from standard input, unless ctx ends before.
+func (p *program) line(ctx context.Context) (string, error) {
+	type answer struct {
+		text string
+		err  error
+	}
+	read := make(chan answer, 1)
+	go func() {
+		var text []byte
+		for one := make([]byte, 1); ; { // not a byte more than the line: what follows is somebody else's
+			n, err := p.stdin.Read(one)
+			if n == 1 && one[0] == '\n' {
+				read <- answer{string(text), nil}
+				return
+			}
+			text = append(text, one[:n]...)
+			if err != nil {
+				read <- answer{string(text), err}
+				return
+			}
+		}
+	}()
+	select {
+	case a := <-read:
+		if errors.Is(a.err, io.EOF) {
+			a.err = nil
+		}
+		return a.text, a.err
+	case <-ctx.Done(): // the reader is left behind; the program ends
+		return "", context.Cause(ctx)
+	}
+}
