@@ -130,6 +130,7 @@ func (p *program) init(c *cli.Context) error {
 	}
 	v := makeView{Schema: 1, Dir: spec.Dir, Authority: p.viewAuthority(double, filepath.Join(spec.Dir, cluster.AuthorityName))}
 	v.Authority.isNew = true
+	v.Authority.KeyPlace = found.where
 	if c.Bool("dry-run") {
 		v.DryRun = true
 		v.plan(plan)
@@ -151,7 +152,7 @@ func (p *program) init(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	v.Authority.Encrypted, v.Authority.KeyPlace = len(secret) > 0 || !found.inDirectory, found.where
+	v.Authority.Encrypted = len(secret) > 0 || !found.inDirectory
 	v.made(made, p.now().Sub(begun))
 	v.next(spec, made, v.Authority.Dir, true)
 	return p.printMade(c, v)

@@ -150,6 +150,8 @@ func (p *program) printMade(c *cli.Context, v makeView) error {
 	if v.Authority.isNew {
 		fmt.Fprintf(w, "  CA       %s, %s, until %s\n", visible(v.Authority.DN), v.Authority.Key, date(v.Authority.NotAfter))
 		switch {
+		case v.DryRun && v.Authority.KeyPlace != "":
+			fmt.Fprintf(w, "           its key would be %s\n", visible(v.Authority.KeyPlace))
 		case v.DryRun:
 		case v.Authority.KeyPlace != "":
 			fmt.Fprintf(w, "           its key is %s\n", visible(v.Authority.KeyPlace))

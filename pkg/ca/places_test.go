@@ -17,6 +17,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
+	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/remote"
 )
@@ -108,10 +109,12 @@ func TestTheKeyMayBeInFourPlaces(t *testing.T) {
 			s.run(init...)
 			authority := out + "/authority"
 			s.run(append([]string{"issue", "client", "bob", "--out", out, "--base", oddName, "--quiet"}, c.with...)...)
+			csr := put(t, filepath.Join(t.TempDir(), "dave.csr"), request(t, testpki.ECDSAP384, oddName+",CN=dave", nil), 0o644)
+			s.run(append([]string{"issue", "client", "dave", "--csr", csr, "--out", out, "--quiet"}, c.with...)...)
 			s.run(append([]string{"renew", "admin", "--out", out, "--quiet"}, c.with...)...)
 			s.run(append([]string{"renew", "kvm1.example.com", "--same-key", "--out", out, "--quiet"}, c.with...)...)
 
-			for file, cn := range map[string]string{"admin/etc/pki/libvirt/clientcert.pem": "admin", "bob/etc/pki/libvirt/clientcert.pem": "bob",
+			for file, cn := range map[string]string{"admin/etc/pki/libvirt/clientcert.pem": "admin", "bob/etc/pki/libvirt/clientcert.pem": "bob", "dave/etc/pki/libvirt/clientcert.pem": "dave",
 				"kvm1.example.com/etc/pki/libvirt/servercert.pem": "kvm1.example.com"} {
 				text, err := os.ReadFile(filepath.Join(out, file))
 				if err != nil {
@@ -143,7 +146,7 @@ func TestTheKeyMayBeInFourPlaces(t *testing.T) {
 			for _, e := range list.Certificates {
 				states[e.State]++
 			}
-			if len(list.Certificates) < 5 || states["issued"] != 0 {
+			if len(list.Certificates) < 6 || states["issued"] != 0 {
 				t.Errorf("the inventory: %+v", list)
 			}
 
@@ -480,6 +483,32 @@ func TestCfsslSignsForUs(t *testing.T) {
 			}
 		})
 	}
+	// The same over TLS with certificates at both ends.
+	web := testpki.NewCA(t)
+	host, operator := web.Server("127.0.0.1"), web.Client("operator")
+	file := func(name string, text []byte) string { return put(t, filepath.Join(dir, name), text, 0o600) }
+	secure := peer.StartCFSSL(t, peer.CFSSLOptions{CA: dir + "/ca/cacert.pem", CAKey: dir + "/ca/private/cakey.pem",
+		Profiles: map[string]map[string]any{"client": usages("client auth")},
+		Args:     []string{"-tls-cert", file("host.pem", host.CertPEM()), "-tls-key", file("host.key", host.KeyPEM()), "-mutual-tls-ca", file("web.pem", web.CertPEM())}})
+	through := RemotePlace{URL: "cfssl://" + secure.Host, AuthKey: secure.AuthKey, CA: dir + "/web.pem", Cert: file("op.pem", operator.CertPEM()), Key: file("op.key", operator.KeyPEM())}
+	for _, c := range []struct {
+		name, cert, key, want string
+	}{{"with a certificate", through.Cert, through.Key, ""}, {"without one", "", "", "it ended the TLS handshake: tls: "},
+		{"with a server's", dir + "/host.pem", dir + "/host.key", "it ended the TLS handshake: tls: "}} {
+		through.Cert, through.Key = c.cert, c.key
+		client, err := through.Client(time.Now)
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.UseRemote(client)
+		p, err := a.Prepare(time.Now(), order(t, certs.Client, "C=GB,O=Acme,CN=carol"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err = a.Issue(context.Background(), p); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("over TLS %s: %v", c.name, err)
+		}
+	}
 	// The key of another operator.
 	other := place
 	other.AuthKey = put(t, dir+"/other.key", []byte(strings.Repeat("ab01", 16)), 0o600)
@@ -491,7 +520,7 @@ func TestCfsslSignsForUs(t *testing.T) {
 		t.Errorf("with a wrong key: %v", err)
 	}
 	all, err := a.Inventory().List(context.Background(), inventory.Filter{})
-	if err != nil || len(all) != 2 {
+	if err != nil || len(all) != 3 {
 		t.Errorf("%d entries (%v)", len(all), err)
 	}
 }

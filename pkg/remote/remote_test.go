@@ -232,7 +232,9 @@ func TestServersThatMisbehave(t *testing.T) {
 		}, Nonsense, "its answer is too large: more than 1048576 bytes"},
 		{"a web server", nil, func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "<html>") }, Nonsense, "its answer is none of cfssl's API (HTTP status 200)"},
 		{"without authsign", nil, http.NotFound, Nonsense, "it has no /api/v1/cfssl/authsign (HTTP status 404)"},
-		{"pointing elsewhere", nil, func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://192.0.2.1/", 307) }, Nonsense,
+		{"pointing elsewhere", nil, func(w http.ResponseWriter, r *http.Request) {
+			http.Redirect(w, r, "http://192.0.2.1/", http.StatusTemporaryRedirect)
+		}, Nonsense,
 			"its answer is none of cfssl's API (HTTP status 307)"},
 		{"refusing", nil, func(w http.ResponseWriter, r *http.Request) {
 			w.WriteHeader(400)
