@@ -4,15 +4,31 @@ import (
 	"fmt"
 	"time"
 	"unsafe"
+
+	"github.com/virt-pki/virt-pki/pkg/priority"
 )
 
 // side is what a handshake is made with.
 type side struct {
 	server             bool
-	in, out            int // file descriptors
+	in, out            int    // file descriptors
+	flush              func() // waits until what was written is on its way
 	priority           string
-	ca, crl, cert, key string
-	timeout            time.Duration
+	ca, crl, cert, key string // files
+	// memory holds the credentials themselves, in place of files.
+	memory  *credentialBytes
+	timeout time.Duration
+}
+
+// credentialBytes are PEM texts; an empty one is none.
+type credentialBytes struct{ ca, cert, key []byte }
+
+// session is a session that stands.
+type session struct {
+	l      *library
+	handle uintptr
+	// keep holds on to what the library has pointers into.
+	keep []any
 }
 
 // outcome is the answer to client and server.
@@ -27,16 +43,24 @@ type outcome struct {
 	// LibvirtMessage is what libvirt makes of it.
 	LibvirtMessage string `json:"libvirt_message,omitempty"`
 	Version        string `json:"version,omitempty"`
-	KeyExchange    string `json:"key_exchange,omitempty"`
-	Cipher         string `json:"cipher,omitempty"`
-	MAC            string `json:"mac,omitempty"`
-	Group          string `json:"group,omitempty"`
-	Signature      string `json:"signature,omitempty"` // of the server
+	// Suite is the name of the cipher suite as GnuTLS lists it, SuiteID its number.
+	Suite       string `json:"suite,omitempty"`
+	SuiteID     string `json:"suite_id,omitempty"`
+	KeyExchange string `json:"key_exchange,omitempty"`
+	Cipher      string `json:"cipher,omitempty"`
+	MAC         string `json:"mac,omitempty"`
+	Group       string `json:"group,omitempty"`
+	Signature   string `json:"signature,omitempty"` // of the server
 	// ClientSignature is the algorithm of the client's signature, empty where it sent no certificate.
-	ClientSignature string   `json:"client_signature,omitempty"`
-	VerifyStatus    uint32   `json:"verify_status"`
-	VerifyText      string   `json:"verify_text,omitempty"`
-	Peer            [][]byte `json:"peer,omitempty"` // the peer's certificates in DER, base64 in JSON
+	ClientSignature string `json:"client_signature,omitempty"`
+	// Requested says that the server asked for a certificate, Authorities are the names it asked for (DER), and Sent says
+	// that the client sent one; of a client's handshake.
+	Requested    bool     `json:"requested,omitempty"`
+	Authorities  [][]byte `json:"authorities,omitempty"`
+	Sent         bool     `json:"sent,omitempty"`
+	VerifyStatus uint32   `json:"verify_status"`
+	VerifyText   string   `json:"verify_text,omitempty"`
+	Peer         [][]byte `json:"peer,omitempty"` // the peer's certificates in DER, base64 in JSON
 }
 
 // Numbers of gnutls/gnutls.h.
@@ -48,58 +72,60 @@ const (
 	requestNotNeed = 1 // GNUTLS_CERT_REQUEST
 )
 
-// run makes the handshake with the calls of libvirt's virNetTLSContextNew, virNetTLSSessionNew,
-// virNetTLSSessionHandshake and virNetTLSContextValidCertificate in their order.
+// run makes the handshake, judges the peer as the library does, and exchanges the confirmation.
 func (l *library) run(s side) outcome {
-	o := outcome{Schema: 1, GnuTLS: l.checkVersion(0), Stage: "credentials"}
-	fail := func(code int32, format string, args ...any) outcome {
-		o.Code, o.Error = int(code), l.strerror(code)
-		o.LibvirtMessage = fmt.Sprintf(format, args...) + ": " + o.Error
+	session, o := l.shake(s)
+	if o.Code != 0 {
 		return o
 	}
-	var credentials, session uintptr
+	return session.confirm(s, o)
+}
+
+// shake makes the handshake with the calls of libvirt's virNetTLSContextNew, virNetTLSSessionNew and
+// virNetTLSSessionHandshake in their order. The code of the outcome is 0 where it stands.
+func (l *library) shake(s side) (session, outcome) {
+	o := outcome{Schema: 1, GnuTLS: l.checkVersion(0), Stage: "credentials"}
+	made := session{l: l}
+	fail := func(code int32, format string, args ...any) (session, outcome) {
+		o.Code, o.Error = int(code), l.strerror(code)
+		o.LibvirtMessage = fmt.Sprintf(format, args...) + ": " + o.Error
+		return made, o
+	}
+	var credentials uintptr
 	if code := l.credentialsNew(&credentials); code < 0 {
 		return fail(code, "Unable to allocate x509 credentials")
 	}
-	if s.ca != "" {
-		if code := l.credentialsTrust(credentials, &cstring(s.ca)[0], formatPEM); code < 0 {
-			return fail(code, "Unable to set x509 CA certificate: %s", s.ca)
-		}
-	}
-	if s.crl != "" {
-		if code := l.credentialsCRL(credentials, &cstring(s.crl)[0], formatPEM); code < 0 {
-			return fail(code, "Unable to set x509 certificate revocation list: %s", s.crl)
-		}
-	}
-	if s.cert != "" {
-		if code := l.credentialsKey(credentials, &cstring(s.cert)[0], &cstring(s.key)[0], formatPEM); code < 0 {
-			return fail(code, "Unable to set x509 key and certificate: %s, %s", s.key, s.cert)
-		}
+	if code, what := made.credentials(credentials, s); code < 0 {
+		return fail(code, "%s", what)
 	}
 	flag := uint32(flagClient)
 	if s.server {
 		flag = flagServer
 	}
-	if code := l.sessionNew(&session, flag); code < 0 {
+	if code := l.sessionNew(&made.handle, flag); code < 0 {
 		return fail(code, "Failed to initialize TLS session")
 	}
 	o.Stage = "priority"
-	if code := l.sessionPriority(session, &cstring(s.priority)[0], nil); code < 0 {
+	text := cstring(s.priority)
+	made.keep = append(made.keep, text)
+	if code := l.sessionPriority(made.handle, &text[0], nil); code < 0 {
 		return fail(code, "Failed to set TLS session priority to %s", s.priority)
 	}
-	if code := l.sessionCredential(session, certificates, credentials); code < 0 {
+	if code := l.sessionCredential(made.handle, certificates, credentials); code < 0 {
 		return fail(code, "Failed set TLS x509 credentials")
 	}
 	if s.server {
-		l.serverRequest(session, requestNotNeed)
+		l.serverRequest(made.handle, requestNotNeed)
+	} else {
+		l.watchRequest(made.handle, &o)
 	}
-	l.transport(session, int32(s.in), int32(s.out))
-	l.handshakeTimeout(session, uint32(s.timeout.Milliseconds()))
-	l.recordTimeout(session, uint32(s.timeout.Milliseconds()))
+	l.transport(made.handle, int32(s.in), int32(s.out))
+	l.handshakeTimeout(made.handle, uint32(s.timeout.Milliseconds()))
+	l.recordTimeout(made.handle, uint32(s.timeout.Milliseconds()))
 
 	o.Stage = "handshake"
 	for {
-		code := l.handshake(session)
+		code := l.handshake(made.handle)
 		if code == 0 {
 			break
 		}
@@ -107,17 +133,76 @@ func (l *library) run(s side) outcome {
 			return fail(code, "TLS handshake failed")
 		}
 	}
-	o.Version, o.KeyExchange = l.protocolName(l.protocolOf(session)), l.kxName(l.kxOf(session))
-	o.Cipher, o.MAC = l.cipherName(l.cipherOf(session)), l.macName(l.macOf(session))
-	o.Group, o.Signature = l.groupName(l.groupOf(session)), l.signName(l.signOf(session))
-	o.ClientSignature = l.signName(l.clientSignOf(session))
+	made.describe(&o)
+	return made, o
+}
+
+// credentials loads what the end has into the library's object, and says in libvirt's words what failed.
+func (made *session) credentials(object uintptr, s side) (code int32, what string) {
+	l := made.l
+	if m := s.memory; m != nil {
+		give := func(b []byte) *datum {
+			d := &datum{unsafe.Pointer(unsafe.SliceData(b)), uint32(len(b))}
+			made.keep = append(made.keep, b, d)
+			return d
+		}
+		if len(m.ca) > 0 {
+			if code = l.credentialsTrustMem(object, give(m.ca), formatPEM); code < 0 {
+				return code, "Unable to set x509 CA certificate"
+			}
+		}
+		if len(m.cert) > 0 && len(m.key) > 0 {
+			if code = l.credentialsKeyMem(object, give(m.cert), give(m.key), formatPEM); code < 0 {
+				return code, "Unable to set x509 key and certificate"
+			}
+		}
+		return 0, ""
+	}
+	if s.ca != "" {
+		if code = l.credentialsTrust(object, &cstring(s.ca)[0], formatPEM); code < 0 {
+			return code, "Unable to set x509 CA certificate: " + s.ca
+		}
+	}
+	if s.crl != "" {
+		if code = l.credentialsCRL(object, &cstring(s.crl)[0], formatPEM); code < 0 {
+			return code, "Unable to set x509 certificate revocation list: " + s.crl
+		}
+	}
+	if s.cert != "" {
+		if code = l.credentialsKey(object, &cstring(s.cert)[0], &cstring(s.key)[0], formatPEM); code < 0 {
+			return code, "Unable to set x509 key and certificate: " + s.key + ", " + s.cert
+		}
+	}
+	return 0, ""
+}
+
+// describe says what the handshake came to.
+func (s session) describe(o *outcome) {
+	l, handle := s.l, s.handle
+	o.Version, o.KeyExchange = l.protocolName(l.protocolOf(handle)), l.kxName(l.kxOf(handle))
+	o.Cipher, o.MAC = l.cipherName(l.cipherOf(handle)), l.macName(l.macOf(handle))
+	if suite, ok := priority.FindSuite(o.Version, o.KeyExchange, o.Cipher, o.MAC); ok {
+		o.Suite, o.SuiteID = suite.Name, fmt.Sprintf("%04x", suite.ID)
+	}
+	o.Group, o.Signature = l.groupName(l.groupOf(handle)), l.signName(l.signOf(handle))
+	o.ClientSignature = l.signName(l.clientSignOf(handle))
 	var n uint32
-	if first := l.peers(session, &n); first != 0 && n > 0 {
+	if first := l.peers(handle, &n); first != 0 && n > 0 {
 		for _, d := range unsafe.Slice((*datum)(*(*unsafe.Pointer)(unsafe.Pointer(&first))), n) {
 			o.Peer = append(o.Peer, append([]byte(nil), unsafe.Slice((*byte)(d.data), d.size)...))
 		}
 	}
+	o.Sent = o.Requested && l.ours(handle) != 0
+}
 
+// confirm judges the peer as the library does (virNetTLSContextValidCertificate) and sends or reads the confirmation.
+func (made session) confirm(s side, o outcome) outcome {
+	l, session := made.l, made.handle
+	fail := func(code int32, what string) outcome {
+		o.Code, o.Error = int(code), l.strerror(code)
+		o.LibvirtMessage = what + ": " + o.Error
+		return o
+	}
 	o.Stage = "verify"
 	if code := l.verifyPeers(session, &o.VerifyStatus); code < 0 {
 		return fail(code, "Unable to verify TLS peer")

@@ -40,10 +40,14 @@ type library struct {
 	groupName        func(id int32) string
 	signName         func(id int32) string
 
-	credentialsNew    func(c *uintptr) int32
-	credentialsTrust  func(c uintptr, file *byte, format int32) int32
-	credentialsCRL    func(c uintptr, file *byte, format int32) int32
-	credentialsKey    func(c uintptr, cert, key *byte, format int32) int32
+	credentialsNew   func(c *uintptr) int32
+	credentialsTrust func(c uintptr, file *byte, format int32) int32
+	credentialsCRL   func(c uintptr, file *byte, format int32) int32
+	credentialsKey   func(c uintptr, cert, key *byte, format int32) int32
+	// The _mem functions take a datum each.
+	credentialsTrustMem func(c uintptr, text *datum, format int32) int32
+	credentialsKeyMem   func(c uintptr, cert, key *datum, format int32) int32
+
 	sessionNew        func(s *uintptr, flags uint32) int32
 	sessionPriority   func(s uintptr, text *byte, position *uintptr) int32
 	sessionCredential func(s uintptr, kind int32, c uintptr) int32
@@ -64,6 +68,9 @@ type library struct {
 	groupOf           func(s uintptr) int32
 	signOf            func(s uintptr) int32
 	clientSignOf      func(s uintptr) int32
+	ours              func(s uintptr) uintptr
+	sessionFlags      func(s uintptr) uint32
+	handshakeHook     func(s uintptr, kind uint32, when int32, hook uintptr)
 }
 
 // open loads the library. A missing function is an error: that library is not the one the signatures are for.
@@ -102,6 +109,11 @@ func open() (l *library, err error) {
 		"gnutls_certificate_set_x509_trust_file":       &l.credentialsTrust,
 		"gnutls_certificate_set_x509_crl_file":         &l.credentialsCRL,
 		"gnutls_certificate_set_x509_key_file":         &l.credentialsKey,
+		"gnutls_certificate_set_x509_trust_mem":        &l.credentialsTrustMem,
+		"gnutls_certificate_set_x509_key_mem":          &l.credentialsKeyMem,
+		"gnutls_certificate_get_ours":                  &l.ours,
+		"gnutls_session_get_flags":                     &l.sessionFlags,
+		"gnutls_handshake_set_hook_function":           &l.handshakeHook,
 		"gnutls_init":                                  &l.sessionNew,
 		"gnutls_priority_set_direct":                   &l.sessionPriority,
 		"gnutls_credentials_set":                       &l.sessionCredential,

@@ -9,18 +9,21 @@ import (
 	"time"
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // run gives the exit status.
-func run(args []string, stdout, stderr io.Writer) int {
+func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if len(args) == 0 {
 		return usage(stderr, "a command is missing")
 	}
 	command, args := args[0], args[1:]
-	s := side{server: command == "server", in: 0, out: 1}
+	s := side{server: command == "server", in: 0, out: 1, flush: func() {}}
 	answer := stdout
 	switch command {
-	case "version":
+	case "version", "session":
+		if len(args) > 0 {
+			return usage(stderr, fmt.Sprintf("%s takes no argument: %q", command, args[0]))
+		}
 	case "list":
 		if len(args) == 0 {
 			return usage(stderr, "list wants a priority string")
@@ -50,6 +53,10 @@ func run(args []string, stdout, stderr io.Writer) int {
 			s.in, s.out = *fd, *fd
 		} else {
 			answer = stderr
+			if err := s.sockets(); err != nil {
+				fmt.Fprintf(stderr, "virt-pki-gnutls: error: %v\n", err)
+				return 3
+			}
 		}
 	default:
 		return usage(stderr, fmt.Sprintf("no command %q", command))
@@ -59,6 +66,13 @@ func run(args []string, stdout, stderr io.Writer) int {
 	if err != nil {
 		fmt.Fprintf(stderr, "virt-pki-gnutls: error: %v\nvirt-pki-gnutls: hint: install libgnutls30\n", err)
 		return 3
+	}
+	if command == "session" {
+		status, err := l.session(stdin, stdout)
+		if err != nil {
+			fmt.Fprintf(stderr, "virt-pki-gnutls: error: %v\n", err)
+		}
+		return status
 	}
 	encoder := json.NewEncoder(answer)
 	encoder.SetEscapeHTML(false)
@@ -73,6 +87,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		encoder.Encode(map[string]any{"schema": 1, "gnutls": l.checkVersion(0), "items": items})
 	default:
 		o := l.run(s)
+		s.flush()
 		encoder.Encode(o)
 		if !o.OK {
 			return 1

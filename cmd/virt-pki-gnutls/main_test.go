@@ -234,7 +234,7 @@ func TestWithoutLibgnutlsThereIsAClearMessage(t *testing.T) {
 func TestWrongUsageIsRefused(t *testing.T) {
 	for _, arguments := range [][]string{{}, {"dance"}, {"list"}, {"client", "x"}, {"client", "--cert", "a"}, {"server", "--timeout", "-1s"}, {"server", "--nope"}} {
 		var out, errs bytes.Buffer
-		if status := run(arguments, &out, &errs); status != 2 || out.Len() > 0 || !strings.HasPrefix(errs.String(), "virt-pki-gnutls: error: ") {
+		if status := run(arguments, nil, &out, &errs); status != 2 || out.Len() > 0 || !strings.HasPrefix(errs.String(), "virt-pki-gnutls: error: ") {
 			t.Errorf("%q: %d %s%s", arguments, status, out.String(), errs.String())
 		}
 	}

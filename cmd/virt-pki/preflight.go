@@ -20,6 +20,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
 	"github.com/virt-pki/virt-pki/pkg/preflight"
 	"github.com/virt-pki/virt-pki/pkg/unit"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -50,7 +51,7 @@ EXAMPLES
 EXIT STATUS
    0 the daemon starts and all connect   1 not so, or findings at or above --fail-on
    2 wrong usage   3 something could not be judged`,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "the daemon's configuration `FILE`; default: that of the daemon which does TLS here, run as its units say"},
 			&cli.StringSliceFlag{Name: "uri", Aliases: []string{"u"}, Usage: "a client's `URI`; may be repeated"},
 			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read URIs from `FILE`, one a line"},
@@ -68,8 +69,9 @@ EXIT STATUS
 			&cli.StringFlag{Name: "libvirt", Usage: "`VERSION,...`: judge as these; \"auto\": the one that is installed", DefaultText: "auto, with --conf 9.0"},
 			&cli.StringFlag{Name: "client-libvirt", Usage: "the clients' libvirt `VERSION`, where it is another"},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 0, Usage: "how many clients at a time (`N`; 0: as many as there are processors)"},
+			&cli.StringFlag{Name: "system-config", Usage: "GnuTLS's system `FILE` for @KEYWORDs and overrides, of both ends", DefaultText: "those of the machines"},
 			atFlag(), failOnFlag(), jsonFlag(), formatFlag(), quietFlag(), colorFlag(),
-		},
+		}, engineFlags()...),
 		Action: p.preflight,
 	}
 }
@@ -140,6 +142,8 @@ type preflightAttempt struct {
 	TLS            string          `json:"tls,omitempty"`
 	Suite          string          `json:"suite,omitempty"`
 	Group          string          `json:"group,omitempty"`
+	Signature      string          `json:"signature,omitempty"`
+	Engine         string          `json:"engine,omitempty"`
 	Simulated      bool            `json:"simulated,omitempty"`
 	Unchecked      []string        `json:"unchecked,omitempty"`
 
@@ -189,6 +193,7 @@ func (p *program) preflight(c *cli.Context) error {
 		if c.String("client-libvirt") == "" {
 			client.Libvirt = libvirt
 		}
+		d.GnuTLS.GnuTLS, client.GnuTLS.GnuTLS = handshake.GnuTLSOf(d.Libvirt), handshake.GnuTLSOf(client.Libvirt)
 		one, err := p.predict(c, h, d, client, uris)
 		if err != nil {
 			return err
@@ -382,6 +387,9 @@ func (p *program) preflightDaemon(c *cli.Context, h *host, memory *verify.Memory
 	if !c.Bool("no-resolve") {
 		d.Resolver = shortResolver{}
 	}
+	if err := p.gnutlsOf(c, &d.Machine, h); err != nil {
+		return d, err
+	}
 	if err := p.configuration(c, h, &d); err != nil {
 		return d, err
 	}
@@ -452,6 +460,13 @@ func (p *program) preflightClient(c *cli.Context, memory *verify.Memory, at time
 		LoginHome: loginHome(), Terminal: isTerminal(p.stdin) && isTerminal(p.stderr),
 		LookPath: func(name string) error { _, err := exec.LookPath(name); return err },
 	}
+	var err error
+	if client.Engine, client.Program, err = p.engine(c); err != nil {
+		return client, err
+	}
+	if err := p.gnutlsOf(c, &client.Machine, nil); err != nil {
+		return client, err
+	}
 	if !c.Bool("no-resolve") {
 		client.Resolver = shortResolver{}
 	}
@@ -489,7 +504,7 @@ func (p *program) connectAll(c *cli.Context, s *preflight.Server, uris []string,
 				}
 				v.Connections[i] = preflightAttempt{URI: r.URI, Outcome: r.Outcome, Cause: optional(r.Cause), LibvirtMessage: optional(r.LibvirtMessage),
 					DaemonMessage: optional(r.DaemonMessage), Remedy: r.Remedy, TLS: r.TLS, Suite: r.Suite, Group: r.Group,
-					Simulated: r.Simulated, Unchecked: r.Unchecked, findings: r.Findings}
+					Signature: r.Signature, Engine: r.Engine, Simulated: r.Simulated, Unchecked: r.Unchecked, findings: r.Findings}
 				done++
 				n := done
 				mu.Unlock()

@@ -49,6 +49,15 @@ func (a preflightAttempt) why() string {
 	return ""
 }
 
+// session describes the TLS session in words.
+func (a preflightAttempt) session() string {
+	s := strings.Join(strings.Fields(a.TLS+" "+a.Suite+" "+a.Group), ", ")
+	if version, ok := strings.CutPrefix(a.Engine, "gnutls "); ok {
+		s += ", by GnuTLS " + version
+	}
+	return s
+}
+
 func (p *program) printPreflightText(v preflightView, paint painter) {
 	w := p.stdout
 	line := func(label, text string) {
@@ -92,7 +101,7 @@ func (p *program) printPreflightText(v preflightView, paint painter) {
 		case a.Outcome == finding.Connected && len(a.Unchecked) > 0:
 			fmt.Fprint(w, ", as far as can be told")
 		case a.Outcome == finding.Connected && a.TLS != "":
-			fmt.Fprintf(w, " (%s, %s)", a.TLS, a.Group)
+			fmt.Fprintf(w, " (%s)", a.session())
 		case a.Outcome != finding.Connected && a.Cause != nil:
 			fmt.Fprintf(w, " [%s]", *a.Cause)
 		}

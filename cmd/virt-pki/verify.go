@@ -16,6 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
 	"github.com/virt-pki/virt-pki/pkg/probe"
 )
 
@@ -30,22 +31,25 @@ authentication, the RPC open with the name libvirt would send; and says good-bye
 daemon logs nothing. Nothing waits longer than --timeout for a stage.
 Passwords for SASL and SSH come from libvirt's auth.conf; with one URI they, passphrases and
 host keys are asked for on a terminal.
+A tls_priority that Go's TLS cannot follow is followed by the GnuTLS of this machine, for which
+virt-pki-gnutls has to be beside virt-pki (go install ./cmd/... builds both).
 With several URIs the results come as they are ready, with --json one object per line.
 
 EXAMPLES
    virt-pki verify qemu://kvm1.example.com/system
    virt-pki verify 'test+tls://localhost/default?pkipath=/srv/pki'
+   virt-pki verify --tls-engine gnutls 'qemu://kvm1/system?tls_priority=SECURE256:%25PROFILE_LOW'
    virt-pki verify -f uris.txt --jobs 8 --json
 
 EXIT STATUS
    0 connected   1 not connected, or findings at or above --fail-on   2 wrong usage
    3 could not complete`,
-		Flags: []cli.Flag{
+		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: a read-only connection"},
 			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "`FILE`: read URIs from it, one a line; - is standard input"},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 4, Usage: "`N`: how many URIs at a time"},
 			atFlag(), oneLibvirtFlag(), timeoutFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
-		},
+		}, engineFlags()...),
 		Action: p.verify,
 	}
 }
@@ -160,6 +164,10 @@ func (p *program) probeOptions(c *cli.Context) (probe.Options, error) {
 	if u, err := user.Current(); err == nil { // else libssh's own configuration is looked for in HOME
 		o.AccountName, o.AccountHome = u.Username, u.HomeDir
 	}
+	if o.Engine, o.GnuTLS, err = p.engine(c); err != nil {
+		return probe.Options{}, err
+	}
+	o.BuildPriority = p.buildPriority(c, exists)
 	if c.IsSet("timeout") {
 		o.Limits.Command = limit
 	}
@@ -277,6 +285,12 @@ func (p *program) printVerified(v verifyView, paint painter) {
 	w := p.stdout
 	if v.err != nil {
 		if !errors.Is(v.err, context.Canceled) {
+			var trouble *gnutls.Trouble
+			if errors.As(v.err, &trouble) { // a finding says it
+				fmt.Fprintf(w, "%s: %s\n", visible(v.URI), paint.paint("33;1", "not checked"))
+				p.printFindings(w, v.Findings, paint)
+				return
+			}
 			fmt.Fprintf(w, "%s: %s\n", visible(v.URI), paint.paint("33;1", "not tried"))
 			fmt.Fprintf(w, "  %s\n", visible(v.Error))
 		}
@@ -299,6 +313,9 @@ func (p *program) printVerified(v verifyView, paint painter) {
 	line("at", s.Address)
 	if s.TLS != "" {
 		line("TLS", strings.Join(strings.Fields(s.TLS+" "+s.Suite+" "+s.Group), ", "))
+	}
+	if strings.HasPrefix(s.Engine, "gnutls") {
+		line("by", "GnuTLS"+strings.TrimPrefix(s.Engine, "gnutls"))
 	}
 	if s.DN != "" {
 		text := s.DN

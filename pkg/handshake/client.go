@@ -11,6 +11,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
@@ -20,6 +21,9 @@ import (
 // Without success conn is closed, in the way libvirt does it: without an alert and without close_notify.
 func Client(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcript, error) {
 	t := &Transcript{}
+	if cfg.GnuTLS != nil {
+		return t.clientWithGnuTLS(ctx, conn, cfg)
+	}
 	config, err := cfg.base()
 	if err != nil {
 		conn.Close()
@@ -65,16 +69,22 @@ func Client(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 		conn.Close()
 		return nil, t, nil
 	}
+	return t.client(ctx, overGo{c, w, t.Version == "TLS1.3"}, cfg, keptBack)
+}
+
+// client is what follows the TLS handshake: the judgement of the server and the confirmation byte. keptBack says why the
+// client sent no certificate.
+func (t *Transcript) client(ctx context.Context, c secured, cfg Config, keptBack finding.Finding) (net.Conn, *Transcript, error) {
 	ok := false
 	_ = t.step(stagePeer, func() error { // the findings say it
 		ok = cfg.judge(certs.Client, t.PeerChain, t)
 		return nil
 	})
 	if !ok {
-		conn.Close()
+		c.abandon()
 		return nil, t, nil
 	}
-	err = t.step(stageByte, func() error { return t.confirm(ctx, c, w, cfg) })
+	err := t.step(stageByte, func() error { return t.confirm(ctx, c, cfg) })
 	if keptBack.Rule != "" && t.Requested {
 		if t.Byte && keptBack.Severity == finding.Error {
 			keptBack.Severity, keptBack.Effect = finding.Warning, finding.NoEffect // the daemon does not insist
@@ -86,11 +96,15 @@ func Client(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 		t.Findings = append([]finding.Finding{keptBack}, t.Findings...)
 	}
 	if err != nil {
-		conn.Close()
+		c.abandon()
+		var trouble *gnutls.Trouble
+		if errors.As(err, &trouble) {
+			return nil, t, err
+		}
 		return nil, t, nil
 	}
 	t.Outcome = finding.Connected
-	return c, t, nil
+	return c.conn(), t, nil
 }
 
 // noSessions remembers no session.
@@ -106,16 +120,20 @@ var (
 )
 
 // confirm reads the confirmation byte.
-func (t *Transcript) confirm(ctx context.Context, c *tls.Conn, w *wire, cfg Config) error {
+func (t *Transcript) confirm(ctx context.Context, c secured, cfg Config) error {
 	var b [1]byte
-	_, err := io.ReadFull(c, b[:])
+	_, err := io.ReadFull(c.conn(), b[:])
+	var trouble *gnutls.Trouble
+	if errors.As(err, &trouble) {
+		return err
+	}
 	say := func(id string, o finding.Outcome, message, libvirtMessage string) {
 		f := handshakeRule(id).Finding("connection", message)
 		f.LibvirtMessage = libvirtMessage
 		t.Findings = append(t.Findings, f)
 		t.Outcome, t.LibvirtMessage = o, libvirtMessage
 	}
-	tickets := t.Version == "TLS1.3" && w.in.more() && w.in.kind == recordApplication && w.in.size > maxTicketAlert
+	tickets := c.tickets()
 	switch {
 	case err == nil && b[0] == confirmation:
 		t.Byte = true
@@ -132,7 +150,7 @@ func (t *Transcript) confirm(ctx context.Context, c *tls.Conn, w *wire, cfg Conf
 		}
 		say("no-answer-in-time", finding.Hangs, "The server neither confirmed nor refused in time; libvirt itself would wait for ever.", "")
 		return err
-	case errors.Is(err, io.EOF) && w.in.goodbye():
+	case errors.Is(err, io.EOF) && c.goodbye():
 		say("server-refused", finding.ServerRejectsClient,
 			"The server said goodbye instead of confirming; its log says why.", msgWrongByte)
 		return errClosed

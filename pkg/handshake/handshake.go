@@ -11,7 +11,6 @@ import (
 	"net"
 	"os"
 	"strings"
-	"sync"
 	"syscall"
 	"time"
 
@@ -20,6 +19,8 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/dnmatch"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
+	"github.com/virt-pki/virt-pki/pkg/priority"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
@@ -29,6 +30,8 @@ type Credentials struct {
 	CRLs  [][]byte             // DER
 	Chain []*certs.Certificate // own certificate first; empty: no identity
 	Key   crypto.Signer        // nil: no identity
+	// PEM is the same as the files hold it, for GnuTLS; what is empty is made from the fields above.
+	PEM PEM
 	// Lists are revocation lists that were read already, in addition to CRLs.
 	Lists []*crl.List
 	// Keyless says that the key of Chain exists but is not at hand. Judge needs no keys; Client and Server refuse.
@@ -57,6 +60,11 @@ type Config struct {
 	// Memory of signatures may be shared by many connections; nil: none.
 	Memory *verify.Memory
 
+	// GnuTLS makes this end's TLS with the library of this machine, by Priority, in place of crypto/tls; the fields from
+	// MinVersion to Curves do not count then. nil: crypto/tls.
+	GnuTLS   *gnutls.Program
+	Priority string
+
 	groups []tls.CurveID // nil: curves
 }
 
@@ -69,8 +77,10 @@ type Stage struct {
 
 // A Transcript is what one end saw.
 type Transcript struct {
-	Version, Suite, Group string // as the field names them: TLS1.3, TLS_AES_128_GCM_SHA256, SECP256R1
-	PeerChain             []*certs.Certificate
+	Version, Suite, Group string // in the names of GnuTLS: TLS1.3, TLS_AES_128_GCM_SHA256, SECP256R1
+	// Signature is the algorithm of the signature by the server; empty where it is not known, as with crypto/tls.
+	Signature string
+	PeerChain []*certs.Certificate
 	// CANames are the acceptable CAs the server listed in its request (seen by the client).
 	CANames []dn.Name
 	// Requested reports whether the server asked for a client certificate at all; libvirt always does.
@@ -79,6 +89,11 @@ type Transcript struct {
 	Sent bool
 	// Byte reports whether the confirmation byte 0x01 was written (server) or read (client).
 	Byte bool
+	// GnuTLS is the version of the library that made the TLS; empty: it was crypto/tls.
+	GnuTLS string
+	// Undecided reports that crypto/tls and the peer came to no session although the peer speaks TLS, so that GnuTLS might
+	// have come to one.
+	Undecided bool
 	// Simulated reports that there was no TLS: the verdict is Judge's.
 	Simulated bool
 	Stages    []Stage
@@ -238,10 +253,19 @@ func (t *Transcript) shake(ctx context.Context, conn *tls.Conn, w *wire, local c
 	t.Version = strings.ReplaceAll(tls.VersionName(state.Version), " ", "")
 	t.Suite = suiteName(state.CipherSuite)
 	t.Group = groupName(state.CurveID)
-	for _, c := range state.PeerCertificates {
-		cert, err := memory.Import(c.Raw)
+	raw := make([][]byte, len(state.PeerCertificates))
+	for i, c := range state.PeerCertificates {
+		raw[i] = c.Raw
+	}
+	return t.importPeer(raw, local, memory)
+}
+
+// importPeer reads the peer's certificates as GnuTLS does when it verifies them.
+func (t *Transcript) importPeer(chain [][]byte, local certs.Role, memory *verify.Memory) bool {
+	for _, der := range chain {
+		cert, err := memory.Import(der)
 		if err != nil {
-			// crypto/x509 has read it, but GnuTLS would not.
+			// crypto/x509 may have read it, but GnuTLS would not.
 			f := handshakeRule("peer-certificate-not-importable").Finding("peer", fmt.Sprintf("GnuTLS cannot read a certificate of the peer: %v", err))
 			f.LibvirtMessage = "Unable to verify TLS peer: " + err.Error()
 			t.Findings = append(t.Findings, f)
@@ -256,19 +280,10 @@ func (t *Transcript) shake(ctx context.Context, conn *tls.Conn, w *wire, local c
 	return true
 }
 
-// suites are the names of crypto/tls, which makes its lists anew each time.
-var suites = sync.OnceValue(func() map[uint16]string {
-	names := map[uint16]string{}
-	for _, s := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
-		names[s.ID] = s.Name
-	}
-	return names
-})
-
-// suiteName is tls.CipherSuiteName.
+// suiteName gives the name GnuTLS has for a suite.
 func suiteName(id uint16) string {
-	if name, ok := suites()[id]; ok {
-		return name
+	if s, ok := priority.SuiteByID(id); ok {
+		return s.Name
 	}
 	return tls.CipherSuiteName(id)
 }
@@ -294,6 +309,7 @@ func (t *Transcript) handshakeFailed(ctx context.Context, err error, local certs
 	id, message := "tls-handshake-failed", "The TLS handshake failed: "+err.Error()+"."
 	var record tls.RecordHeaderError
 	var alert tls.AlertError
+	t.Undecided = !isTimeout(ctx, err) && !errors.As(err, &record)
 	switch {
 	case isTimeout(ctx, err):
 		t.Outcome, id = finding.Hangs, "no-answer-in-time"

@@ -55,7 +55,11 @@ func Pair(ctx context.Context, client, server Config) (Result, error) {
 	if !usable(client) || !usable(server) {
 		return Judge(client, server)
 	}
-	client.groups, server.groups = first, first
+	for _, c := range []*Config{&client, &server} {
+		if len(c.Curves) == 0 {
+			c.groups = first
+		}
+	}
 	a, b := pipe()
 	type half struct {
 		t   *Transcript
@@ -91,9 +95,9 @@ func combine(client, server *Transcript) Result {
 	return r
 }
 
-// usable reports whether crypto/tls can make a connection with this end's identity.
+// usable reports whether this end's TLS can make a connection with this end's identity.
 func usable(c Config) bool {
-	if len(c.Chain) == 0 {
+	if len(c.Chain) == 0 || c.GnuTLS != nil && len(c.PEM.Key) > 0 {
 		return true
 	}
 	if c.Keyless {

@@ -1,6 +1,9 @@
 package handshake
 
-import "github.com/virt-pki/virt-pki/pkg/finding"
+import (
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
+)
 
 var rules = []finding.Rule{
 	{ID: "tls-handshake-failed", Title: "The TLS handshake failed", Severity: finding.Error, Effect: finding.RefusesPeer,
@@ -43,6 +46,16 @@ var rules = []finding.Rule{
 			"encodings. The connection could not be made from here; what libvirt would do with it is not known.",
 		Remedy: "virt-pki check --cert-file FILE --ca-file FILE --role server, with the peer's file",
 		Good:   "a certificate that crypto/x509 reads", Bad: "a certificate with a negative serial number", Source: "this program"},
+	{ID: "tls-not-checked", Title: "What GnuTLS does with this tls_priority could be checked", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "virt-pki makes handshakes with Go's TLS, which has not all that GnuTLS has. Where that decides, virt-pki-gnutls makes them with " +
+			"the GnuTLS of this machine. It was not there, or failed: so it is not known what libvirt would do.",
+		Remedy: gnutls.Build, Good: "virt-pki-gnutls beside virt-pki, and libgnutls", Bad: "tls_priority=NORMAL:-GROUP-ALL:%2BGROUP-X448 without virt-pki-gnutls",
+		Source: "this program"},
+	{ID: "tls-other-gnutls", Title: "The handshake was made by the GnuTLS that the verdict is for", Severity: finding.Warning, Effect: finding.NoEffect,
+		Text: "virt-pki-gnutls uses the library of the machine it runs on. A verdict for another libvirt (--libvirt) means another GnuTLS, " +
+			"in which a tls_priority can have other algorithms.",
+		Remedy: "run it where that libvirt is, or judge for the libvirt that is here (--libvirt)", Good: "--libvirt 9.0 with GnuTLS 3.7.9",
+		Bad: "--libvirt 12.8 with GnuTLS 3.7.9", Source: "this program"},
 	{ID: "peer-certificate-not-importable", Title: "GnuTLS cannot read the peer's certificate", Severity: finding.Error, Effect: finding.RefusesPeer,
 		Text:            "Go reads this certificate, but GnuTLS does not.",
 		LibvirtMessages: []string{"Unable to verify TLS peer: {error}"},

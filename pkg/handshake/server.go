@@ -17,6 +17,9 @@ import (
 // signatures there, and GnuTLS 3.7.9 chooses its certificate by them. With MaxVersion 1.2 it does.
 func Server(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcript, error) {
 	t := &Transcript{}
+	if cfg.GnuTLS != nil {
+		return t.serverWithGnuTLS(ctx, conn, cfg)
+	}
 	config, err := cfg.base()
 	if err != nil {
 		conn.Close()
@@ -42,6 +45,11 @@ func Server(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 		conn.Close()
 		return nil, t, nil
 	}
+	return t.server(ctx, overGo{s, w, t.Version == "TLS1.3"}, cfg)
+}
+
+// server is what follows the TLS handshake: the judgement of the client and the confirmation byte.
+func (t *Transcript) server(ctx context.Context, c secured, cfg Config) (net.Conn, *Transcript, error) {
 	t.Requested, t.Sent = true, len(t.PeerChain) > 0
 	ok := false
 	_ = t.step(stagePeer, func() error { // the findings say it
@@ -49,11 +57,11 @@ func Server(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 		return nil
 	})
 	if !ok {
-		conn.Close()
+		c.abandon()
 		return nil, t, nil
 	}
-	err = t.step(stageByte, func() error {
-		_, err := s.Write([]byte{confirmation})
+	err := t.step(stageByte, func() error {
+		_, err := c.conn().Write([]byte{confirmation})
 		return err
 	})
 	if err != nil {
@@ -63,10 +71,10 @@ func Server(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 		if isTimeout(ctx, err) {
 			t.Outcome, t.LibvirtMessage = finding.Hangs, ""
 		}
-		conn.Close()
+		c.abandon()
 		return nil, t, nil
 	}
 	t.Byte = true
 	t.Outcome = finding.Connected
-	return s, t, nil
+	return c.conn(), t, nil
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
 	"github.com/virt-pki/virt-pki/pkg/probe"
 	"github.com/virt-pki/virt-pki/pkg/unit"
 	"github.com/virt-pki/virt-pki/pkg/uri"
@@ -36,6 +38,10 @@ type Client struct {
 	Terminal bool
 	// LoginHome is the home of the user's passwd entry, where the ssh binary has its files; empty: they are not looked at.
 	LoginHome string
+	// Engine says who makes the TLS of the proof, see handshake.Engine; Program does it with the GnuTLS of this machine;
+	// nil: there is none.
+	Engine  handshake.Engine
+	Program *gnutls.Program
 	// SameMachine says that client and daemon are one machine.
 	SameMachine bool
 
@@ -54,6 +60,10 @@ type Connection struct {
 	LibvirtMessage, DaemonMessage string
 	// TLS, Suite and Group are what the two ends agree on, where it came to that.
 	TLS, Suite, Group string
+	// Signature is the algorithm of the daemon's signature; empty where the session has none.
+	Signature string
+	// Engine says what the proof was made with: go, or gnutls and its version; empty: there was none.
+	Engine string
 	// Simulated says that there was no TLS in memory: the keys are not at hand or of a kind that Go does not know.
 	Simulated bool
 	// Findings are those about this connection; the cause stands first.

@@ -21,6 +21,9 @@ type Machine struct {
 	Libvirt                      verify.Version
 	// GnuTLS is by what tls_priority is read; the zero value is that of Debian 12.
 	GnuTLS priority.Options
+	// SystemFile is the file that GnuTLS.System was read from; empty: there is none. BuildPriority is the tls_priority that
+	// libvirt was built with; empty: NORMAL.
+	SystemFile, BuildPriority string
 	// ReadFile reads a file by the name that libvirt would use, with an error of package os.
 	ReadFile func(name string) ([]byte, error)
 	// Exists is access(F_OK); nil: a file exists that ReadFile does not find missing.

@@ -2,7 +2,6 @@ package preflight
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"strings"
@@ -11,11 +10,17 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/handshake"
 	"github.com/virt-pki/virt-pki/pkg/priority"
+	"github.com/virt-pki/virt-pki/pkg/probe"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
-// builtIn is the priority of a libvirt that is told none, in Debian's builds (virnettlscontext.c, TLS_PRIORITY).
-const builtIn = "NORMAL"
+// priority is what an end of this machine uses when it is told none (virnettlscontext.c, TLS_PRIORITY).
+func (m Machine) priority() string {
+	if m.BuildPriority == "" {
+		return probe.BuiltInPriority
+	}
+	return m.BuildPriority
+}
 
 const (
 	msgHandshake  = "authentication failed: TLS handshake failed "
@@ -29,8 +34,9 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 	s := a.s
 	text, said := a.u.Priority()
 	if !said {
-		text = builtIn
+		text = a.c.priority()
 	}
+	clientText := text
 	client, err := s.expand(text, a.c.GnuTLS)
 	if err == nil {
 		_, err = client.ClientHello()
@@ -39,7 +45,7 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 		a.badPriority(finding.ClientLocal, a.URI, "the client's tls_priority", err)
 		return false, nil
 	}
-	text = builtIn
+	text = s.d.priority()
 	if s.Conf.TLSPriority != nil {
 		text = *s.Conf.TLSPriority
 	}
@@ -59,46 +65,27 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 		a.DaemonMessage, a.LibvirtMessage = a.LibvirtMessage, msgTerminated
 		return false, nil
 	}
+	h := proof{a: a, own: own, client: client, server: server, clientText: clientText, serverText: text}
 	chosen, agreed, err := choose(client, server, s.own.identities)
 	if err != nil {
-		f := ruleByID("priorities-disagree").Finding(a.URI, sentence("the two ends come to no TLS session: "+err.Error()))
-		f.LibvirtMessage = msgTerminated
-		a.conclude(finding.HandshakeFails, f)
-		return false, nil
+		return h.disagreement(ctx, err)
 	}
-	serverEnd := handshake.Config{
-		Credentials: handshake.Credentials{CAs: s.own.cas, Lists: s.own.lists, Chain: s.own.identities[chosen].Chain,
-			Key: s.own.identities[chosen].Key, Keyless: s.own.keyless[chosen]},
-		Allowed: s.allowed, NoVerify: s.Conf.TLSNoVerifyCertificate, Libvirt: s.d.Libvirt, At: s.d.At,
-		Strength: handshake.StrengthOf(server), Memory: s.d.Memory,
-	}
-	clientEnd := handshake.Config{
-		Credentials: handshake.Credentials{CAs: own.cas, Lists: own.lists},
-		Host:        a.u.Host(), NoVerify: a.u.NoVerify(), Libvirt: a.c.Libvirt, At: a.c.At, Strength: handshake.StrengthOf(client), Memory: a.c.Memory,
-	}
-	kept := a.identity(&clientEnd, own, client, server, agreed.Version)
+	h.agreed = agreed
+	h.prepare(chosen)
+	kept := a.identity(&h.clientEnd, own, client, server, agreed.Version)
 	if kept != nil && agreed.Version != "TLS1.3" {
 		kept.LibvirtMessage = msgTerminated
 		a.conclude(finding.HandshakeFails, *kept)
 		return false, nil
 	}
-	join := handshake.Pair
-	if v, ok := versions[agreed.Version]; ok {
-		serverEnd.MinVersion, serverEnd.MaxVersion, clientEnd.MinVersion, clientEnd.MaxVersion = v, v, v, v
-	} else {
-		join = func(_ context.Context, c, d handshake.Config) (handshake.Result, error) { return handshake.Judge(c, d) }
-	}
-	r, err := join(ctx, clientEnd, serverEnd)
+	a.TLS, a.Suite, a.Group, a.Signature = agreed.Version, agreed.Suite.Name, agreed.Group, agreed.Signature
+	r, err := h.join(ctx)
 	if err != nil {
 		return false, fmt.Errorf("a handshake in memory for %s: %w", a.URI, err)
 	}
 	a.Simulated = r.Client.Simulated
-	a.TLS, a.Suite, a.Group = agreed.Version, agreed.Suite.Name, agreed.Group
 	return a.settle(r, own, kept), nil
 }
-
-// versions are those that crypto/tls makes a handshake with.
-var versions = map[string]uint16{"TLS1.2": tls.VersionTLS12, "TLS1.3": tls.VersionTLS13}
 
 // settle takes the result over.
 func (a *attempt) settle(r handshake.Result, own credentials, kept *finding.Finding) bool {
@@ -230,6 +217,7 @@ func (a *attempt) identity(end *handshake.Config, own credentials, client, serve
 			}
 		}
 		end.Chain, end.Key, end.Keyless = l.Chain, l.Key, own.keyless[i]
+		end.PEM = pemOf(l)
 		return nil
 	}
 	return kept

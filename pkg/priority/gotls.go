@@ -23,6 +23,8 @@ type Loss struct {
 	Kind string // version, suite, group, signature, order, option, profile
 	Name string // GnuTLS's name of the thing
 	Why  string
+	// Added says that crypto/tls offers it although the priority leaves it out; otherwise it is the other way round.
+	Added bool
 }
 
 // String gives the loss in one line.
@@ -54,13 +56,16 @@ func (x *Expansion) TLSConfig() (TLSConfig, error) {
 	}
 	var c TLSConfig
 	lose := func(kind, name, format string, args ...any) {
-		c.Lost = append(c.Lost, Loss{kind, name, fmt.Sprintf(format, args...)})
+		c.Lost = append(c.Lost, Loss{Kind: kind, Name: name, Why: fmt.Sprintf(format, args...)})
+	}
+	add := func(kind, name, why string) {
+		c.Lost = append(c.Lost, Loss{Kind: kind, Name: name, Why: why, Added: true})
 	}
 	low, top := lowestTLS(&x.protocols), highest(&x.protocols, isTLS)
 	c.MinVersion, c.MaxVersion = wireVersion[low], wireVersion[top]
 	for v := low; v <= top; v++ {
 		if !x.protocols.has(v) {
-			lose("version", protocolTable.name(v), "crypto/tls cannot leave out a version between two others")
+			add("version", protocolTable.name(v), "crypto/tls cannot leave out a version between two others")
 		}
 	}
 
@@ -86,7 +91,7 @@ func (x *Expansion) TLSConfig() (TLSConfig, error) {
 	if top == vTLS13 {
 		for _, id := range goSuites13 {
 			if !slices.Contains(suites13, id) {
-				lose("suite", suiteName(id), "crypto/tls offers it in TLS 1.3 and cannot be told not to")
+				add("suite", suiteName(id), "crypto/tls offers it in TLS 1.3 and cannot be told not to")
 			}
 		}
 		if !inOrder(suites13, goSuites13) {
@@ -119,7 +124,7 @@ func (x *Expansion) TLSConfig() (TLSConfig, error) {
 		}
 		for _, id := range goSignatures {
 			if !slices.Contains(h.SignatureAlgorithms, id) {
-				lose("signature", x.signatureName(id), "crypto/tls offers it and cannot be told not to")
+				add("signature", x.signatureName(id), "crypto/tls offers it and cannot be told not to")
 			}
 		}
 		if !inOrder(h.SignatureAlgorithms, goSignatures) {
@@ -145,7 +150,7 @@ func (x *Expansion) TLSConfig() (TLSConfig, error) {
 	if x.cbc && !x.Flags.NoETM && slices.ContainsFunc(x.suites, func(p uint16) bool {
 		return suites[p].min < vTLS13 && low < vTLS13 && certificateKX.has(suites[p].kx) && isBlock[suites[p].cipher]
 	}) {
-		lose("option", "encrypt-then-MAC", "crypto/tls does not have the extension")
+		lose("option", lostETM, "crypto/tls does not have the extension")
 	}
 
 	if low < vTLS13 && len(c.CipherSuites) == 0 {
@@ -177,7 +182,7 @@ func (x *Expansion) TLSConfig() (TLSConfig, error) {
 	if len(c.CurvePreferences) == 0 {
 		for _, id := range goGroups {
 			if g := groupByID(id); groups[g].kind != kindHybrid || c.MaxVersion == tls.VersionTLS13 {
-				lose("group", groupTable.entries[g].name, "crypto/tls offers it and cannot be told not to")
+				add("group", groupTable.entries[g].name, "crypto/tls offers it and cannot be told not to")
 			}
 		}
 	}
@@ -210,6 +215,31 @@ func (c TLSConfig) Covers(a Agreement) bool {
 	}
 	return true
 }
+
+// Suffices says whether crypto/tls may stand in for GnuTLS at a client with the priority this was made of: it offers
+// nothing that the priority leaves out, no option is lost, and what the client comes to with a daemon that has libvirt's
+// own NORMAL, be its certificate RSA or ECDSA, is something it can speak. A session that it makes is then one that GnuTLS
+// would have made too, if perhaps with another suite; when it fails, GnuTLS might still have found something.
+func (c TLSConfig) Suffices(client *Expansion, o Options) bool {
+	for _, l := range c.Lost {
+		if l.Added || l.Kind == "option" && l.Name != lostETM {
+			return false
+		}
+	}
+	daemon, err := Expand("NORMAL", o)
+	if err != nil {
+		return false
+	}
+	for _, key := range []KeyKind{KeyRSA, KeyECDSAP256} {
+		if a, err := Common(client, daemon, key); err != nil || !c.Covers(a) {
+			return false
+		}
+	}
+	return true
+}
+
+// lostETM is an extension that no outcome depends on unless it is forced.
+const lostETM = "encrypt-then-MAC"
 
 // inOrder says whether the entries of got that want has stand in want's order.
 func inOrder(got, want []uint16) bool {

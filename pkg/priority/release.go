@@ -12,6 +12,7 @@ type Release struct{ Major, Minor, Patch int }
 // The releases whose tables were measured.
 var (
 	Release379  = Release{3, 7, 9}  // Debian 12, the reference
+	Release389  = Release{3, 8, 9}  // Debian 13
 	Release3813 = Release{3, 8, 13} // the newest of the 3.8 series that was measured
 )
 
@@ -59,6 +60,12 @@ func (r Release) Before(o Release) bool {
 		return r.Minor < o.Minor
 	}
 	return r.Patch < o.Patch
+}
+
+// SameSeries says whether the two differ in the last number at most, as 3.8.9 and 3.8.13 do.
+func (r Release) SameSeries(o Release) bool {
+	r, o = r.orDefault(), o.orDefault()
+	return r.Major == o.Major && r.Minor == o.Minor
 }
 
 func (r Release) orDefault() Release {

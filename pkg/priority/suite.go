@@ -207,3 +207,27 @@ var suites = [...]suite{
 	{0xc021, "TLS_SRP_SHA_RSA_AES_256_CBC_SHA1", "TLS_SRP_SHA_RSA_WITH_AES_256_CBC_SHA", kxSRPRSA, cAES256CBC, mSHA1, vTLS10, vDTLS09, dSHA256},
 	{0xc102, "TLS_GOSTR341112_256_28147_CNT_IMIT", "TLS_GOSTR341112_256_WITH_28147_CNT_IMIT", kxVKOGOST12, cGOST28147TC26ZCNT, mGOST28147TC26ZIMIT, vTLS12, vNone, dSTREEBOG256},
 }
+
+// FindSuite gives the suite of a session by what GnuTLS says of it: the names of version, key exchange, cipher and MAC.
+// In TLS 1.3 a suite has no key exchange.
+func FindSuite(version, keyExchange, cipher, mac string) (Suite, bool) {
+	for i := range suites {
+		s := &suites[i]
+		if cipherTable.name(s.cipher) != cipher || macTable.name(s.mac) != mac || (s.min == vTLS13) != (version == "TLS1.3") {
+			continue
+		}
+		if s.min == vTLS13 || kxTable.name(s.kx) == keyExchange {
+			return Suite{s.id, s.name}, true
+		}
+	}
+	return Suite{}, false
+}
+
+// SuiteByID gives the suite of a number of the TLS registry, false for one that GnuTLS does not have.
+func SuiteByID(id uint16) (Suite, bool) {
+	s := suiteByID(id)
+	if s == nil {
+		return Suite{}, false
+	}
+	return Suite{s.id, s.name}, true
+}

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
 	"github.com/virt-pki/virt-pki/pkg/uri"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -46,6 +48,13 @@ type Options struct {
 	// right. echo says whether the answer may be seen. nil: nobody is there, and every answer is empty, as it is for virsh
 	// at the end of its input. It may be called by several Dials at once.
 	Ask func(prompt string, echo bool) (string, error)
+
+	// Engine says who makes the TLS, see handshake.Engine; GnuTLS is the program that does it with the library of this
+	// machine; nil: there is none.
+	Engine handshake.Engine
+	GnuTLS *gnutls.Program
+	// BuildPriority is the tls_priority that libvirt was built with; empty: BuiltInPriority.
+	BuildPriority string
 
 	// Cache may be shared by many calls with the same Options; nil: nothing is remembered.
 	Cache *Cache

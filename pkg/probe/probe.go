@@ -193,7 +193,7 @@ func (a *attempt) exists(path string) bool {
 func (a *attempt) tls(ctx context.Context, conn net.Conn, l verify.Loaded) (net.Conn, bool, error) {
 	end := a.stage(StageTLS) // for the failure to begin; the handshake times its own steps
 	cfg := handshake.Config{
-		Credentials: handshake.Credentials{CAs: l.CAs, Chain: l.Chain, Key: l.Key},
+		Credentials: handshake.Credentials{CAs: l.CAs, Chain: l.Chain, Key: l.Key, PEM: handshake.PEM{CA: l.PEM.CA, Cert: l.PEM.Cert, Key: l.PEM.Key}},
 		Host:        a.Target.Host(),
 		NoVerify:    a.Target.NoVerify(),
 		Libvirt:     a.o.Libvirt,
@@ -203,22 +203,22 @@ func (a *attempt) tls(ctx context.Context, conn net.Conn, l verify.Loaded) (net.
 	for _, c := range l.CRLs {
 		cfg.CRLs = append(cfg.CRLs, c.Raw)
 	}
-	if !a.follow(&cfg) {
+	s, ok := a.priority()
+	if !ok {
 		end(errors.New(a.LibvirtMessage))
 		return nil, false, nil
 	}
-	tlsCtx, cancel := context.WithTimeout(ctx, limit(a.o.Limits.TLS))
-	defer cancel()
-	secure, tr, err := handshake.Client(tlsCtx, conn, cfg)
+	secure, tr, err := a.shake(ctx, conn, cfg, s)
 	if err != nil {
 		end(err)
 		return nil, false, fmt.Errorf("TLS handshake with %s: %w", a.Server.Address, err)
 	}
+	if tr == nil {
+		return nil, false, nil // the second connection failed
+	}
 	a.Transcript = tr
 	a.describe(tr)
-	for _, s := range tr.Stages {
-		a.Stages = append(a.Stages, Stage{Name: s.Name, Duration: s.Duration, Err: s.Err})
-	}
+	a.stages(tr)
 	cause, failed := tr.Cause()
 	if tr.Outcome == finding.Connected {
 		a.Findings = append(a.Findings, tr.Findings...)
@@ -234,9 +234,20 @@ func (a *attempt) tls(ctx context.Context, conn net.Conn, l verify.Loaded) (net.
 	return nil, false, nil
 }
 
+// stages takes over the steps of a handshake.
+func (a *attempt) stages(tr *handshake.Transcript) {
+	for _, s := range tr.Stages {
+		a.Stages = append(a.Stages, Stage{Name: s.Name, Duration: s.Duration, Err: s.Err})
+	}
+}
+
 // describe takes over what the transcript says of the server.
 func (a *attempt) describe(tr *handshake.Transcript) {
 	a.Server.TLS, a.Server.Suite, a.Server.Group = tr.Version, tr.Suite, tr.Group
+	a.Server.Signature, a.Server.Engine = tr.Signature, "go"
+	if tr.GnuTLS != "" {
+		a.Server.Engine = "gnutls " + tr.GnuTLS
+	}
 	if len(tr.PeerChain) == 0 {
 		return
 	}

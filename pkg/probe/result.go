@@ -40,10 +40,13 @@ type Server struct {
 	URI string `json:"uri,omitempty"`
 	// Libvirt is the daemon's version.
 	Libvirt string `json:"libvirt,omitempty"`
-	// TLS, Suite and Group describe the session.
-	TLS   string `json:"tls,omitempty"`
-	Suite string `json:"suite,omitempty"`
-	Group string `json:"group,omitempty"`
+	// TLS, Suite and Group describe the session, Signature is the algorithm of the daemon's signature where it is known.
+	// Engine says who made the session: go, or gnutls and its version.
+	TLS       string `json:"tls,omitempty"`
+	Suite     string `json:"suite,omitempty"`
+	Group     string `json:"group,omitempty"`
+	Signature string `json:"signature,omitempty"`
+	Engine    string `json:"engine,omitempty"`
 	// DN, Issuer, NotBefore and NotAfter are of the server's certificate, names as GnuTLS prints them.
 	DN        string     `json:"dn,omitempty"`
 	Issuer    string     `json:"issuer,omitempty"`

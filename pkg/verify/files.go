@@ -78,6 +78,8 @@ type Loaded struct {
 	Chain []*certs.Certificate
 	Key   crypto.Signer
 	CRLs  []*crl.List
+	// PEM is what the files hold, unread.
+	PEM struct{ CA, Cert, Key []byte }
 	// Findings are about the files and from the sanity check, in libvirt's order: the first of severity error is the one
 	// it stops at.
 	Findings []finding.Finding
@@ -98,6 +100,7 @@ const readError = "Error while reading file."
 // could be loaded is in the result either way.
 func (f Files) Read() Loaded {
 	l := Loaded{role: f.Role, at: f.At, caPath: f.CA.Path, certPath: f.Cert.Path, crlPath: f.CRL.Path}
+	l.PEM.CA, l.PEM.Cert, l.PEM.Key = f.CA.Data, f.Cert.Data, f.Key.Data
 	r := reader{Files: f, l: &l}
 	if r.Memory == nil {
 		r.Memory = new(Memory) // each file is read more than once

@@ -39,7 +39,10 @@ var allowed = map[string][]string{
 		"pkg/crl", "pkg/internal/durable", "pkg/internal/signature",
 		// What an authority is kept safe in.
 		"pkg/backup"},
+	"pkg/gnutls": {},
 	"pkg/handshake": {"pkg/certs", "pkg/priority", "pkg/dnmatch", "pkg/verify",
+		// Where crypto/tls cannot do what a priority says, the library of this machine makes the TLS.
+		"pkg/gnutls",
 		// What verify takes and certs gives.
 		"pkg/crl", "pkg/dn"},
 	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
@@ -48,13 +51,17 @@ var allowed = map[string][]string{
 		"pkg/certs", "pkg/dn", "pkg/internal/durable", "pkg/internal/workers"},
 	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
 		// What handshake takes and gives: the versions and credentials of both ends, and how tls_priority reads.
-		"pkg/certs", "pkg/verify", "pkg/priority"},
+		"pkg/certs", "pkg/verify", "pkg/priority",
+		// The program that does what crypto/tls cannot, and its troubles.
+		"pkg/gnutls"},
 
 	"pkg/preflight": {"pkg/conf", "pkg/uri", "pkg/verify", "pkg/handshake", "pkg/priority", "pkg/certs", "pkg/crl", "pkg/dn", "pkg/dnmatch",
 		// What a prediction shares with a real attempt: name look-up, libvirt.conf, and the rules of the stages.
 		"pkg/probe", "pkg/internal/workers",
 		// How systemd runs the daemon.
-		"pkg/unit"},
+		"pkg/unit",
+		// As for probe.
+		"pkg/gnutls"},
 	"pkg/bundle": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/internal/durable"},
 
 	"pkg/internal/der":       {},
@@ -69,6 +76,8 @@ var allowed = map[string][]string{
 		// Where the CA's key may be.
 		"pkg/token", "pkg/remote",
 		"pkg/bundle",
+		// What does the TLS that Go does not.
+		"pkg/gnutls",
 		// What is to be quick to start, see its doc.go.
 		"cmd/virt-pki/early"},
 	"cmd/virt-pki/early":  {"pkg/certs"},
