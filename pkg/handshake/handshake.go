@@ -66,6 +66,8 @@ type Config struct {
 	Priority string
 
 	groups []tls.CurveID // nil: curves
+	// paired: the other end is crypto/tls, too, whose request for a certificate is not GnuTLS's.
+	paired bool
 }
 
 // A Stage is one timed step of a connection: tls, peer, byte.

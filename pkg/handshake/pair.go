@@ -56,6 +56,7 @@ func Pair(ctx context.Context, client, server Config) (Result, error) {
 		return Judge(client, server)
 	}
 	for _, c := range []*Config{&client, &server} {
+		c.paired = true
 		if len(c.Curves) == 0 {
 			c.groups = first
 		}

@@ -215,7 +215,7 @@ func (h *proof) disagreement(ctx context.Context, why error) (bool, error) {
 		}
 	}
 	f := ruleByID("priorities-disagree").Finding(a.URI, sentence("the two ends come to no TLS session: "+why.Error()))
-	f.LibvirtMessage = msgTerminated
+	f.LibvirtMessage = ended(why)
 	a.conclude(finding.HandshakeFails, f)
 	return false, nil
 }

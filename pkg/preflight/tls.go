@@ -26,6 +26,8 @@ const (
 	msgHandshake  = "authentication failed: TLS handshake failed "
 	msgTerminated = msgHandshake + "The TLS connection was non-properly terminated."
 	msgCheck      = "Certificate check failed "
+
+	msgNoConfirmation = "Unable to read TLS confirmation: Input/output error"
 )
 
 // tls predicts everything from the two priorities to the confirmation byte. The client is connected when it notices that
@@ -38,11 +40,15 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 	}
 	clientText := text
 	client, err := s.expand(text, a.c.GnuTLS)
-	if err == nil {
-		_, err = client.ClientHello()
-	}
 	if err != nil {
 		a.badPriority(finding.ClientLocal, a.URI, "the client's tls_priority", err)
+		return false, nil
+	}
+	if _, err = client.ClientHello(); err != nil {
+		// Only DTLS is left: GnuTLS takes the string, and then cannot begin.
+		a.badPriority(finding.HandshakeFails, a.URI, "the client's tls_priority", err)
+		a.LibvirtMessage = cannotBegin(err)
+		a.Findings[0].LibvirtMessage = a.LibvirtMessage
 		return false, nil
 	}
 	text = s.d.priority()
@@ -50,12 +56,14 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 		text = *s.Conf.TLSPriority
 	}
 	server, err := s.expand(text, s.d.GnuTLS)
-	if err == nil {
-		_, err = server.ClientHello()
-	}
 	if err != nil {
 		a.badPriority(finding.HandshakeFails, s.line("tls_priority"), "the daemon's tls_priority", err)
 		a.DaemonMessage, a.LibvirtMessage = a.LibvirtMessage, msgTerminated
+		return false, nil
+	}
+	if _, err = server.ClientHello(); err != nil {
+		a.badPriority(finding.HandshakeFails, s.line("tls_priority"), "the daemon's tls_priority", err)
+		a.DaemonMessage, a.LibvirtMessage = cannotBegin(err), msgTerminated
 		return false, nil
 	}
 	if len(s.own.identities) == 0 {
@@ -72,9 +80,16 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 	}
 	h.agreed = agreed
 	h.prepare(chosen)
-	kept := a.identity(&h.clientEnd, own, client, server, agreed.Version)
-	if kept != nil && agreed.Version != "TLS1.3" {
-		kept.LibvirtMessage = msgTerminated
+	kept, fails := a.identity(&h.clientEnd, own, client, server, agreed.Version)
+	switch {
+	case fails != nil && agreed.Version == "TLS1.3":
+		// The client is done before the daemon finds out.
+		kept.LibvirtMessage = msgNoConfirmation
+		a.conclude(finding.ServerRejectsClient, *kept)
+		a.DaemonMessage = msgHandshake + "An illegal parameter has been received."
+		return false, nil
+	case fails != nil:
+		kept.LibvirtMessage = ended(fails)
 		a.conclude(finding.HandshakeFails, *kept)
 		return false, nil
 	}
@@ -140,6 +155,15 @@ func reasons(fs []finding.Finding, cause finding.Finding) []finding.Finding {
 	return out
 }
 
+// cannotBegin is what libvirt says of a handshake that its own end cannot begin.
+func cannotBegin(err error) string {
+	var e *priority.Error
+	if errors.As(err, &e) {
+		return msgHandshake + e.Text()
+	}
+	return msgTerminated
+}
+
 // badPriority concludes with a string that GnuTLS refuses.
 func (a *attempt) badPriority(o finding.Outcome, subject, whose string, err error) {
 	id, text, hint := "priority-invalid", err.Error(), ""
@@ -195,9 +219,10 @@ func choose(client, server *priority.Expansion, ids []verify.Loaded) (int, prior
 func isRSA(k priority.KeyKind) bool { return k == priority.KeyRSA || k == priority.KeyRSAPSS }
 
 // identity gives the client its certificate: the first of a CA that the daemon names, with a key whose signatures the
-// daemon takes. The finding says why none was taken although there are some.
-func (a *attempt) identity(end *handshake.Config, own credentials, client, server *priority.Expansion, version string) *finding.Finding {
+// daemon takes. The finding says why none was taken although there are some, and the error that the handshake ends there.
+func (a *attempt) identity(end *handshake.Config, own credentials, client, server *priority.Expansion, version string) (*finding.Finding, error) {
 	var kept *finding.Finding
+	var fails error
 	names := make([]dn.Name, 0, len(a.s.own.cas))
 	for _, ca := range a.s.own.cas {
 		names = append(names, ca.Subject)
@@ -208,19 +233,28 @@ func (a *attempt) identity(end *handshake.Config, own credentials, client, serve
 				continue
 			}
 		} else if kind, ok := handshake.KeyKind(l.Chain[0]); ok {
-			if _, ok := priority.ClientSignature(client, server, version, kind); !ok {
+			if _, sent, err := priority.ClientSignature(client, server, version, kind); !sent || err != nil {
 				f := ruleByID("client-key-not-supported").Finding("client certificate "+l.Own.CertPath,
-					fmt.Sprintf("The client cannot use its certificate: the two tls_priority leave no signature algorithm for its key (%s).", kind))
+					fmt.Sprintf("The client cannot use its certificate: with %s the two tls_priority leave no signature algorithm for its key (%s).", version, kind))
 				f.Severity, f.Effect = finding.Error, finding.RefusesPeer
-				kept = &f
+				kept, fails = &f, err
 				continue
 			}
 		}
 		end.Chain, end.Key, end.Keyless = l.Chain, l.Key, own.keyless[i]
 		end.PEM = pemOf(l)
-		return nil
+		return nil, nil
 	}
-	return kept
+	return kept, fails
+}
+
+// ended is what the user of the client sees of a handshake that two priorities do not let come about.
+func ended(err error) string {
+	var m *priority.Mismatch
+	if errors.As(err, &m) && m.ClientText != "" {
+		return msgHandshake + m.ClientText
+	}
+	return msgTerminated
 }
 
 // sentence begins with a capital and ends with a full stop.

@@ -21,13 +21,22 @@ type Mismatch struct {
 	// Missing is what they have not in common: version, suite, group, signature or an extension by its name.
 	Missing string
 	Reason  string
+	// ClientText is GnuTLS's error at the client where that is the end that gives up; empty: the server does, and the client
+	// sees the connection end ("The TLS connection was non-properly terminated.").
+	ClientText string
 }
 
 // Error gives the reason.
 func (m *Mismatch) Error() string { return "no common " + m.Missing + ": " + m.Reason }
 
 func mismatch(missing, format string, args ...any) *Mismatch {
-	return &Mismatch{missing, fmt.Sprintf(format, args...)}
+	return &Mismatch{Missing: missing, Reason: fmt.Sprintf(format, args...)}
+}
+
+// atClient says that it is the client that gives up, with GnuTLS's text.
+func (m *Mismatch) atClient(text string) *Mismatch {
+	m.ClientText = text
+	return m
 }
 
 // Common says what a client and a server with these priorities agree on, when the server's certificates have keys of
@@ -69,7 +78,12 @@ func Common(client, server *Expansion, keys ...KeyKind) (Agreement, error) {
 	} else {
 		m = n.pick12()
 	}
-	if m != nil {
+	switch {
+	case n.tooOld != nil && (m == nil || m.ClientText != ""):
+		return Agreement{}, n.tooOld.atClient(textVersion)
+	case n.tooOld != nil:
+		return Agreement{}, n.tooOld
+	case m != nil:
 		return Agreement{}, m
 	}
 	return n.agreement, nil
@@ -82,8 +96,9 @@ type negotiation struct {
 	keys           []KeyKind
 
 	version       uint8
-	ec, dh, group uint8 // candidates: of a curve, of a finite field, of any kind
-	noGroups      bool  // the client sends no groups
+	ec, dh, group uint8     // candidates: of a curve, of a finite field, of any kind
+	noGroups      bool      // the client sends no groups
+	tooOld        *Mismatch // the server takes a version that the client does not have
 	agreement     Agreement
 }
 
@@ -111,7 +126,8 @@ func (n *negotiation) pickVersion() *Mismatch {
 	case offered > highest(&n.server.protocols, isTLS):
 		n.version = highest(&n.server.protocols, isTLS)
 		if !n.client.protocols.has(n.version) {
-			return fail()
+			// The client sees that only when the server has found a suite for that version.
+			n.tooOld = fail()
 		}
 	default:
 		return fail()
@@ -243,7 +259,7 @@ func (n *negotiation) pick12() *Mismatch {
 		if n.version < vTLS12 && fitting[0] != KeyRSA && (fitting[0] == KeyRSAPSS || fitting[0] >= KeyEd25519) {
 			return mismatch("signature", "a server key of this kind cannot sign before TLS 1.2")
 		}
-		a := Agreement{Version: n.agreement.Version, Suite: Suite{c.id, c.name}}
+		a, signed := Agreement{Version: n.agreement.Version, Suite: Suite{c.id, c.name}}, uint8(sNone)
 		if group != gNone {
 			a.Group = groupTable.name(group)
 		}
@@ -253,20 +269,20 @@ func (n *negotiation) pick12() *Mismatch {
 				last = mismatch("signature", "none of the client's signature algorithms fits the server's key")
 				continue
 			}
-			if m := n.refused(sig); m != nil {
-				return m
-			}
-			a.Signature = signatureTable.name(sig)
+			a.Signature, signed = signatureTable.name(sig), sig
 		}
 		if n.noGroups && group != gNone && !n.client.groups.has(group) {
 			return mismatch("group", "the client names no group, the server takes %s and the client refuses that",
-				groupTable.name(group))
+				groupTable.name(group)).atClient(textCurve)
+		}
+		if m := n.refused(signed); signed != sNone && m != nil {
+			return m
 		}
 		if isBlock[c.cipher] && n.client.Flags.ForceETM && !n.encryptThenMAC() {
-			return mismatch("encrypt-then-MAC", "the client demands it for %s, the server does not offer it", c.name)
+			return mismatch("encrypt-then-MAC", "the client demands it for %s, the server does not offer it", c.name).atClient(textNotEnabled)
 		}
 		if n.version == vTLS12 && !n.requestsCertificate() {
-			return mismatch("signature", "the server asks for a client certificate without a signature that one could make")
+			return mismatch("signature", "the server asks for a client certificate without a signature that one could make").atClient(textUnknownKey)
 		}
 		n.agreement = a
 		return nil
@@ -353,28 +369,82 @@ func (n *negotiation) signature(keys []KeyKind) (uint8, bool) {
 }
 
 // ClientSignature says with which algorithm a client with a key of this kind signs in a session of this version; empty
-// up to TLS 1.1, where it is fixed. ok is false where the two ends' lists leave none: with TLS 1.3 GnuTLS then sends no
-// certificate, and libvirt's daemon refuses the client with "No certificate was found"; with older versions the
-// handshake fails. It also fails where the client takes an algorithm that only shares its number with one of the
-// server's.
-func ClientSignature(client, server *Expansion, version string, key KeyKind) (name string, ok bool) {
+// up to TLS 1.1, where it is fixed. Where sent is false and err is nil the client sends no certificate, and libvirt's
+// daemon refuses it with "No certificate was found": with TLS 1.3 when no algorithm is left, or for an RSA key when the
+// server names no PKCS#1 algorithm, though none is used then; before that when the server does not ask for keys of this
+// kind, which it never does for RSA-PSS and the Edwards curves. The error is a [*Mismatch]: the client
+// would send it, but cannot sign, or the server does not take the signature; with TLS 1.3 sent is true then, since the client
+// is done and waits for the confirmation.
+func ClientSignature(client, server *Expansion, version string, key KeyKind) (name string, sent bool, err error) {
 	v, known := protocolTable.lookup(version, build{})
 	if !known || !isTLS(v) {
-		return "", false
+		return "", false, nil
 	}
-	if v < vTLS12 {
-		return "", key != KeyRSAPSS && key < KeyEd25519
+	if v < vTLS13 {
+		class := KeyRSA
+		switch key {
+		case KeyRSA:
+		case KeyECDSAP256, KeyECDSAP384, KeyECDSAP521:
+			class = anyECDSA
+		default:
+			return "", false, nil
+		}
+		if v < vTLS12 {
+			return "", true, nil
+		}
+		if !server.asksFor(class) {
+			return "", false, nil
+		}
+	} else if key == KeyRSA && !server.namesPKCS1() {
+		return "", false, nil
 	}
 	for _, s := range server.signatures.all() {
 		if sig := signatureOf(signatures[s].id, v); sig != sNone && client.signatures.has(sig) && key.signs(sig, v) {
 			if !server.signatures.has(sig) {
-				return "", false
+				// With TLS 1.3 the client is done by then.
+				return "", v == vTLS13, mismatch("signature", "the client takes %s, which the server refuses", signatureTable.name(sig))
 			}
-			return signatureTable.name(sig), true
+			return signatureTable.name(sig), true, nil
 		}
 	}
-	return "", false
+	if v == vTLS13 {
+		return "", false, nil
+	}
+	return "", false, mismatch("signature", "none of the server's signature algorithms fits the client's key and is in its own list").
+		atClient(textNotEnabled)
 }
+
+// asksFor says whether a server's request for a certificate in TLS 1.2 names keys of a class: RSA or any ECDSA
+// (certificate_types of RFC 5246, 7.4.4, which GnuTLS makes of its signature algorithms).
+func (x *Expansion) asksFor(class KeyKind) bool {
+	for _, id := range x.signatures.all() {
+		switch k := signatures[id].key; {
+		case k == class, class == KeyRSA && k == KeyRSAPSS, class == anyECDSA && k >= KeyECDSAP256 && k <= KeyECDSAP521:
+			return true
+		}
+	}
+	return false
+}
+
+// namesPKCS1 says whether a server's request in TLS 1.3 names an algorithm by which GnuTLS recognises that RSA keys will do.
+func (x *Expansion) namesPKCS1() bool {
+	for _, id := range x.signatures.all() {
+		if signatures[id].key == KeyRSA && signatures[id].id&0xff == 1 {
+			return true
+		}
+	}
+	return false
+}
+
+// The texts of GnuTLS with which a client gives up.
+const (
+	textNotEnabled = "An algorithm that is not enabled was negotiated."
+	textUnknownKey = "An unknown public key algorithm was encountered."
+	textIllegal    = "An illegal parameter has been received."
+	textSignature  = "The signature algorithm is not supported."
+	textVersion    = "A packet with illegal or unsupported version was received."
+	textCurve      = "The curve is unsupported"
+)
 
 // refused says that the client refuses the server's choice, though it offered its number: ECDSA-SHA256 and
 // ECDSA-SECP256R1-SHA256 share one.
@@ -382,7 +452,11 @@ func (n *negotiation) refused(sig uint8) *Mismatch {
 	if n.client.signatures.has(sig) {
 		return nil
 	}
-	return mismatch("signature", "the server takes %s, which the client refuses", signatureTable.name(sig))
+	m := mismatch("signature", "the server takes %s, which the client refuses", signatureTable.name(sig))
+	if n.version == vTLS13 {
+		return m.atClient(textIllegal)
+	}
+	return m.atClient(textSignature)
 }
 
 // signatureOf gives the algorithm that a number stands for in a version of TLS.

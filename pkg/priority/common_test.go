@@ -111,7 +111,7 @@ func TestClientSignatureSaysWhetherTheClientCanSign(t *testing.T) {
 		{"NORMAL", "NORMAL:-SIGN-ECDSA-SHA256", "TLS1.2", priority.KeyECDSAP256, "", false}, // the number is another's
 		{"NORMAL", "NORMAL", "SSL3.0", priority.KeyRSA, "", false},
 	} {
-		got, ok := priority.ClientSignature(expand(t, c.client, priority.Options{}), expand(t, c.server, priority.Options{}), c.version, c.key)
+		got, ok, _ := priority.ClientSignature(expand(t, c.client, priority.Options{}), expand(t, c.server, priority.Options{}), c.version, c.key)
 		if got != c.want || ok != c.ok {
 			t.Errorf("%+v: got %q, %v", c, got, ok)
 		}

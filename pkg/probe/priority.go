@@ -30,6 +30,7 @@ type session struct {
 	strength   verify.Strength
 	sufficient bool  // crypto/tls may stand in for GnuTLS
 	err        error // GnuTLS refuses the string
+	started    bool  // it takes it, and refuses to begin the handshake: only DTLS is left
 	unmapped   error // crypto/tls can do nothing of it
 }
 
@@ -56,6 +57,7 @@ func (a *attempt) session(text string) session {
 	}
 	if err == nil {
 		_, err = x.ClientHello()
+		s.started = err != nil
 	}
 	if err != nil {
 		s.err = err
@@ -80,48 +82,78 @@ func (a *attempt) priority() (session, bool) {
 	if s.err == nil {
 		return s, true
 	}
-	message := s.err.Error()
+	message, outcome := s.err.Error(), finding.ClientLocal
 	f := ruleByID("tls-priority-refused").Finding(a.URI, fmt.Sprintf("GnuTLS refuses the client's tls_priority %q: %v", text, s.err))
 	var e *priority.Error
 	if errors.As(s.err, &e) {
 		message = e.LibvirtMessage()
+		if s.started {
+			message, outcome = "authentication failed: TLS handshake failed "+e.Text(), finding.HandshakeFails
+		}
 		if h := e.Hints(); len(h) > 0 {
 			f.Remedy = h[0]
 		}
 	}
 	f.LibvirtMessage = message
-	a.conclude(finding.ClientLocal, f)
+	a.conclude(outcome, f)
 	return s, false
 }
 
-// shake does the handshake with the engine that is wanted. With handshake.EngineAuto it is crypto/tls where that suffices;
-// where it comes to no session with a peer that speaks TLS, GnuTLS has the last word, over a connection of its own.
+// shake does the handshake with the engine that is wanted. handshake.EngineAuto means:
+//
+//   - GnuTLS for a tls_priority that URI or libvirt.conf name and that crypto/tls does not follow to the letter;
+//   - crypto/tls for the others, libvirt's own NORMAL above all, and where GnuTLS cannot be asked but crypto/tls suffices;
+//   - where crypto/tls comes to no session with a peer that speaks TLS, GnuTLS has the last word, over a connection of its
+//     own.
+//
+// What remains is an error: it was not checked.
 func (a *attempt) shake(ctx context.Context, conn net.Conn, cfg handshake.Config, s session) (net.Conn, *handshake.Transcript, error) {
 	cfg.Strength = s.strength
-	if a.o.Engine == handshake.EngineGnuTLS || a.o.Engine == handshake.EngineAuto && !s.sufficient {
-		return a.shakeWithGnuTLS(ctx, conn, cfg, s)
+	auto, exact := a.o.Engine == handshake.EngineAuto, s.unmapped == nil && s.config.Exact
+	_, said := a.Target.Priority()
+	there := a.o.GnuTLS != nil && a.o.GnuTLS.Path != ""
+	if a.o.Engine == handshake.EngineGnuTLS || auto && (!s.sufficient || said && s.text != BuiltInPriority && !exact && there) {
+		secure, t, err := a.shakeWithGnuTLS(ctx, conn, cfg, s)
+		var trouble *gnutls.Trouble
+		if !errors.As(err, &trouble) {
+			return secure, t, err
+		}
+		f := handshake.NotChecked(a.URI, fmt.Sprintf("What libvirt does with tls_priority %q was not checked with GnuTLS", s.text), trouble)
+		if !auto || !s.sufficient {
+			a.Findings = append([]finding.Finding{f}, a.Findings...)
+			return nil, t, err
+		}
+		f.Severity = finding.Warning
+		a.Findings = append(a.Findings, f)
+		var ok bool
+		if conn, ok = a.tcp(ctx); !ok {
+			return nil, nil, nil // concluded
+		}
+		there = false
 	}
 	a.follow(&cfg, s)
 	secure, t, err := a.shakeOnce(ctx, conn, cfg)
-	if err != nil || t.Outcome == finding.Connected || !t.Undecided || a.o.Engine == handshake.EngineGo || s.config.Exact && s.unmapped == nil {
+	if err != nil || t.Outcome == finding.Connected || !t.Undecided || !auto || exact {
 		return secure, t, err
 	}
-	if a.o.GnuTLS == nil || a.o.GnuTLS.Path == "" {
-		trouble := &gnutls.Trouble{Kind: gnutls.ErrMissing}
-		if a.o.GnuTLS != nil {
-			trouble.Detail = a.o.GnuTLS.Missing
+	trouble := &gnutls.Trouble{Kind: gnutls.ErrMissing}
+	if there {
+		a.stages(t)
+		again, ok := a.tcp(ctx)
+		if !ok {
+			return nil, nil, nil // concluded
 		}
-		f := handshake.NotChecked(a.URI, "Go's TLS and the daemon come to no session; whether GnuTLS, which offers more, would, was not checked", trouble)
-		f.Severity = finding.Warning
-		a.Findings = append(a.Findings, f)
-		return secure, t, nil
+		secure, better, err := a.shakeWithGnuTLS(ctx, again, cfg, s)
+		if !errors.As(err, &trouble) {
+			return secure, better, err
+		}
+	} else if a.o.GnuTLS != nil {
+		trouble.Detail = a.o.GnuTLS.Missing
 	}
-	a.stages(t)
-	again, ok := a.tcp(ctx)
-	if !ok {
-		return nil, nil, nil // concluded
-	}
-	return a.shakeWithGnuTLS(ctx, again, cfg, s)
+	f := handshake.NotChecked(a.URI, "Go's TLS and the daemon come to no session; whether GnuTLS, which offers more, would, was not checked", trouble)
+	f.Severity = finding.Warning
+	a.Findings = append(a.Findings, f)
+	return secure, t, nil
 }
 
 func (a *attempt) shakeOnce(ctx context.Context, conn net.Conn, cfg handshake.Config) (net.Conn, *handshake.Transcript, error) {
@@ -138,12 +170,6 @@ func (a *attempt) shakeWithGnuTLS(ctx context.Context, conn net.Conn, cfg handsh
 	}
 	cfg.GnuTLS, cfg.Priority = program, s.text
 	secure, t, err := a.shakeOnce(ctx, conn, cfg)
-	var trouble *gnutls.Trouble
-	if errors.As(err, &trouble) {
-		a.Findings = append([]finding.Finding{handshake.NotChecked(a.URI,
-			fmt.Sprintf("What libvirt does with tls_priority %q was not checked", s.text), trouble)}, a.Findings...)
-		return nil, t, err
-	}
 	if t != nil && t.GnuTLS != "" {
 		if f, other := handshake.OtherGnuTLS(a.URI, t.GnuTLS, s.text, s.options); other {
 			a.Findings = append(a.Findings, f)
