@@ -10,6 +10,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/bundle"
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
 	"github.com/virt-pki/virt-pki/pkg/preflight"
 	"github.com/virt-pki/virt-pki/pkg/priority"
 	"github.com/virt-pki/virt-pki/pkg/unit"
@@ -193,7 +194,11 @@ func apart(hosts []*bundle.Host, ends []preflight.Host) {
 
 // matrixHost describes a host as server and as client.
 func (p *program) matrixHost(c *cli.Context, h *bundle.Host) (end preflight.Host, err error) {
-	version, gnutls := verify.Oldest, priority.Options{}
+	version, library := verify.Oldest, priority.Options{}
+	own := &host{root: h.Source, tree: unit.New(h.FS())}
+	if h.Manifest != nil {
+		own.collected = h
+	}
 	switch said := c.String("libvirt"); {
 	case said != "" && said != autoVersion:
 		all, err := versions(c)
@@ -204,25 +209,30 @@ func (p *program) matrixHost(c *cli.Context, h *bundle.Host) (end preflight.Host
 			return end, usage("--libvirt %s: with --hosts there is one version for all", said)
 		}
 	default:
-		own := &host{root: h.Source, tree: unit.New(h.FS())}
-		if h.Manifest != nil {
-			own.collected = h
-		}
 		if v, err := p.installedVersion(c.Context, own); err == nil {
 			version = v
 		}
 	}
+	library.GnuTLS = handshake.GnuTLSOf(version)
 	if h.Manifest != nil {
 		upstream, _, _ := strings.Cut(h.Manifest.GnuTLS, "-")
-		gnutls.GnuTLS, _ = priority.ParseRelease(upstream) // one that is not known is taken for Debian 12's
+		if r, err := priority.ParseRelease(upstream); err == nil {
+			library.GnuTLS = r
+		}
 	}
 	at, err := p.at(c)
 	if err != nil {
 		return end, err
 	}
-	machine := preflight.Machine{Root: true, Home: "/root", Libvirt: version, GnuTLS: gnutls, ReadFile: h.ReadFile, Exists: h.Exists,
+	machine := preflight.Machine{Root: true, Home: "/root", Libvirt: version, GnuTLS: library, ReadFile: h.ReadFile, Exists: h.Exists,
 		Real: h.Real, Withheld: h.Withheld}
+	if err := p.gnutlsOf(c, &machine, own); err != nil {
+		return end, err
+	}
 	end = preflight.Host{Name: h.Name, Client: preflight.Client{Machine: machine, At: at, URI: uri.Options{ReadOnly: c.Bool("readonly")}}}
+	if end.Client.Engine, end.Client.Program, err = p.engine(c); err != nil {
+		return end, err
+	}
 	if s := c.String("client-libvirt"); s != "" {
 		if end.Client.Libvirt, err = verify.ParseVersion(s); err != nil {
 			return end, usage("--client-libvirt: %s", err)

@@ -224,7 +224,7 @@ func TestRealLibvirtComesToWhatTwoPrioritiesAreSaidToComeTo(t *testing.T) {
 		testpki.WriteFlat(t, dirs[kind], ca, ca.Server("localhost", testpki.Key(kind)), ca.Client("admin", testpki.Key(kind)))
 	}
 	n := len(livePriorities)
-	steps := []int{0, 7, 16}
+	steps := []int{0, 13}
 	if testing.Short() {
 		steps = steps[:1]
 	}
