@@ -20,7 +20,7 @@ import (
 // commands lists the commands as the help shows them.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{
-		p.initCommand(), p.issueCommand(), p.checkCommand(), p.collectCommand(), p.preflightCommand(), p.verifyCommand(),
+		p.initCommand(), p.issueCommand(), p.installCommand(), p.checkCommand(), p.collectCommand(), p.preflightCommand(), p.verifyCommand(),
 		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.priorityCommand(), p.confCommand(), p.explainCommand(), p.rulesCommand(),
 		p.renewCommand(), p.revokeCommand(), p.crlCommand(), p.listCommand(), p.expiryCommand(), p.inventoryCommand(),
 		p.caCommand(p.caShowCommand(), p.caRotateCommand(), p.caExportCommand(), p.caImportCommand(), p.caServeCommand()),

@@ -2,6 +2,8 @@ package bundle
 
 import (
 	"archive/tar"
+	"bufio"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -155,44 +157,106 @@ func Read(r io.Reader) (*Bundle, error) {
 	if err != nil {
 		return nil, fmt.Errorf("it is no .tar.gz: %w", err)
 	}
-	t := tar.NewReader(io.LimitReader(z, maxArchive))
 	files := map[string][]byte{}
 	top := ""
-	total := 0
-	for n := 0; ; n++ {
-		h, err := t.Next()
-		switch {
-		case err == io.EOF:
-			return assemble(files)
-		case err != nil:
-			return nil, err
-		case n >= maxMembers:
-			return nil, fmt.Errorf("it has more than %d members", maxMembers)
-		}
-		first, name, _ := strings.Cut(strings.TrimSuffix(strings.TrimPrefix(h.Name, "./"), "/"), "/")
+	err = members(z, func(h *tar.Header, name string, text []byte) error {
+		first, name, _ := strings.Cut(name, "/")
 		if top == "" {
 			top = first
 		}
 		switch {
-		case first != top, name != "" && !fs.ValidPath(name), top == "..":
-			return nil, fmt.Errorf("the member %q is outside of its directory", h.Name)
+		case first != top:
+			return fmt.Errorf("the member %q is outside of its directory", h.Name)
 		case h.Typeflag == tar.TypeDir:
-			continue
-		case h.Typeflag != tar.TypeReg || name == "":
-			return nil, fmt.Errorf("the member %q is no file and no directory", h.Name)
-		case h.Size > maxFile || total+int(h.Size) > maxArchive:
-			return nil, fmt.Errorf("the member %q: %w", h.Name, errTooLarge)
+			return nil
+		case name == "":
+			return fmt.Errorf("the member %q is no file and no directory", h.Name)
 		}
+		files["/"+name] = text
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return assemble(files)
+}
+
+// members reads an archive's files and directories; everything else in it is refused. Names are relative and plain.
+func members(r io.Reader, each func(h *tar.Header, name string, text []byte) error) error {
+	t := tar.NewReader(io.LimitReader(r, maxArchive))
+	seen := map[string]bool{}
+	for n := 0; ; n++ {
+		h, err := t.Next()
+		switch {
+		case err == io.EOF:
+			return nil
+		case err != nil:
+			return err
+		case n >= maxMembers:
+			return fmt.Errorf("it has more than %d members", maxMembers)
+		}
+		name := strings.TrimSuffix(strings.TrimPrefix(h.Name, "./"), "/")
+		switch {
+		case h.Typeflag == tar.TypeDir && (name == "" || name == "."):
+			continue
+		case !fs.ValidPath(name) || name == ".":
+			return fmt.Errorf("the member %q is outside of its directory", h.Name)
+		case h.Typeflag != tar.TypeDir && h.Typeflag != tar.TypeReg:
+			return fmt.Errorf("the member %q is no file and no directory", h.Name)
+		case h.Size > maxFile:
+			return fmt.Errorf("the member %q: %w", h.Name, errTooLarge)
+		case seen[name] && h.Typeflag == tar.TypeReg:
+			return fmt.Errorf("the member %q is there twice", h.Name)
+		}
+		seen[name] = true
 		text, err := io.ReadAll(t)
+		if err != nil {
+			return err
+		}
+		if err := each(h, name, text); err != nil {
+			return err
+		}
+	}
+}
+
+// ReadTree reads an archive, a .tar or .tar.gz, of a tree that is to be laid over a machine's /: with etc, home or root at its
+// top, or all in one directory. It gives the tree with the modes and owners that the archive has.
+func ReadTree(r io.Reader) (fs.FS, error) {
+	b := bufio.NewReader(r)
+	var in io.Reader = b
+	if magic, _ := b.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
+		z, err := gzip.NewReader(b)
 		if err != nil {
 			return nil, err
 		}
-		if _, ok := files["/"+name]; ok {
-			return nil, fmt.Errorf("the member %q is there twice", h.Name)
-		}
-		total += len(text)
-		files["/"+name] = text
+		in = z
 	}
+	var m Manifest
+	files := map[string][]byte{}
+	top, all := "", true
+	err := members(in, func(h *tar.Header, name string, text []byte) error {
+		first, _, _ := strings.Cut(name, "/")
+		if top == "" {
+			top = first
+		}
+		all = all && first == top
+		e := Entry{Path: "/" + name, Type: Regular, Mode: octal(h.FileInfo().Mode()), UID: h.Uid, GID: h.Gid}
+		if h.Typeflag == tar.TypeDir {
+			e.Type = Directory
+		} else {
+			files["/"+name] = text
+		}
+		m.Entries = append(m.Entries, e)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	tree := fs.FS(newCollected(m, files))
+	if all && top != "" && top != "etc" && top != "home" && top != "root" {
+		return fs.Sub(tree, top)
+	}
+	return tree, nil
 }
 
 // assemble puts manifest and files together. What the manifest does not name is no part of the bundle.
