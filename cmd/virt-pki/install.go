@@ -24,10 +24,11 @@ func (p *program) installCommand() *cli.Command {
 		Category:  "make",
 		Usage:     "put a host's tree, as init and issue make it, onto this machine",
 		ArgsUsage: "TREE",
-		Description: `Puts the files of a host's tree (a directory, or a .tar or .tar.gz of it; - is standard input) into
-their places, with the owners and modes that belong there. Keys are compared with their certificates
-first. What is replaced is kept beside it as .bak; a private key is replaced only with --force, and so
-is a revocation list that is newer. Then the result is judged as virt-pki check does.
+		Description: `Puts the files of a host's tree (a directory, or a .tar or .tar.gz of it; - is standard input)
+into their places, with the owners and modes that belong there. Keys are compared with their
+certificates first. What is replaced is kept beside it as .bak; a private key is replaced only
+with --force, and so is a revocation list that is newer. Then the result is judged as virt-pki
+check does.
 
 EXAMPLES
    virt-pki install --dry-run ./cluster/kvm1.example.com
