@@ -2,11 +2,19 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/preflight"
+	"github.com/virt-pki/virt-pki/pkg/priority"
+	"github.com/virt-pki/virt-pki/pkg/uri"
+	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 func (p *program) explainCommand() *cli.Command {
@@ -49,20 +57,27 @@ func (p *program) explain(c *cli.Context) error {
 	}
 	text := strings.Join(c.Args().Slice(), " ")
 	var rules []finding.Rule
+	var message *messageView
 	if r, ok := cat.Rule(text); ok {
 		rules = []finding.Rule{r}
 	} else {
-		rules = cat.ByMessage(text)
+		message, rules = explainMessage(cat, text)
 	}
-	if c.Bool("json") {
-		err = p.printRules(rules)
-	} else {
+	switch {
+	case c.Bool("json"):
+		err = p.printExplained(message, rules)
+	case message != nil && (len(message.Causes) > 1 || len(rules) == 0):
+		p.printMessage(*message)
+	default:
 		for i, r := range rules {
 			if i > 0 {
 				fmt.Fprintln(p.stdout)
 			}
 			p.printRule(r)
 		}
+	}
+	if message != nil {
+		return err
 	}
 	if err == nil && len(rules) == 0 {
 		fmt.Fprintf(p.stderr, "virt-pki: error: no rule is called %q, and no message of a rule stands in it\n", text)
@@ -77,6 +92,131 @@ func (p *program) explain(c *cli.Context) error {
 		return status(exitFindings)
 	}
 	return err
+}
+
+// A messageView is what a message comes from.
+type messageView struct {
+	// Text says what it means, where that is not the rule's.
+	Text string `json:"text,omitempty"`
+	// Causes are in the order of likelihood.
+	Causes []causeView `json:"causes"`
+}
+
+// A causeView is one cause of a message, with the command that tells it from the others.
+type causeView struct {
+	Rule    string `json:"rule,omitempty"`
+	Cause   string `json:"cause"`
+	Command string `json:"command"`
+}
+
+// explainMessage finds what a message comes from: first what the list of symptoms says, then the rules whose message it is.
+// nil: nothing is known of it.
+func explainMessage(cat finding.Catalogue, text string) (*messageView, []finding.Rule) {
+	rules := cat.ByMessage(text)
+	m := &messageView{Causes: []causeView{}}
+	said := map[string]bool{}
+	var ordered []finding.Rule
+	if s, ok := symptomOf(text); ok {
+		m.Text = s.text
+		for _, c := range s.causes {
+			v := causeView{c.rule, c.why, c.tell}
+			if r, ok := cat.Rule(c.rule); ok {
+				ordered = append(ordered, r)
+				said[c.rule] = true
+				if v.Cause == "" {
+					v.Cause = r.Title
+				}
+			}
+			m.Causes = append(m.Causes, v)
+		}
+	}
+	for _, r := range rules {
+		if !said[r.ID] {
+			ordered = append(ordered, r)
+			m.Causes = append(m.Causes, causeView{r.ID, r.Title, tells(r.ID)})
+		}
+	}
+	if len(m.Causes) == 0 {
+		return nil, nil
+	}
+	return m, ordered
+}
+
+// symptomOf gives the symptom whose message stands in a text, the most specific.
+func symptomOf(text string) (symptom, bool) {
+	var rules []finding.Rule
+	for i, s := range symptoms {
+		rules = append(rules, finding.Rule{ID: strconv.Itoa(i), LibvirtMessages: s.messages})
+	}
+	cat, err := finding.NewCatalogue(rules)
+	if err != nil {
+		return symptom{}, false
+	}
+	for _, r := range cat.ByMessage(text) {
+		if i, err := strconv.Atoi(r.ID); err == nil {
+			return symptoms[i], true
+		}
+	}
+	return symptom{}, false
+}
+
+// tells gives the command that finds a rule.
+func tells(rule string) string {
+	has := func(rules []finding.Rule) bool {
+		return slices.ContainsFunc(rules, func(r finding.Rule) bool { return r.ID == rule })
+	}
+	switch {
+	case strings.HasPrefix(rule, "qemu-"):
+		return tellQEMU
+	case has(conf.Rules()):
+		return tellConf
+	case has(uri.Rules()):
+		return "virt-pki uri URI"
+	case has(priority.Rules()):
+		return "virt-pki priority STRING"
+	case has(verify.Rules()), has(layout.Rules()):
+		return tellOwn
+	case has(preflight.Rules()):
+		return tellBoth
+	}
+	return tellClient
+}
+
+// printMessage prints what a message comes from.
+func (p *program) printMessage(m messageView) {
+	if m.Text != "" {
+		fmt.Fprintf(p.stdout, "%s\n\n", wrap(m.Text, 78, ""))
+	}
+	what := "It comes from this:"
+	if len(m.Causes) > 1 {
+		what = fmt.Sprintf("It comes from one of %d causes, the likeliest first:", len(m.Causes))
+	}
+	fmt.Fprintln(p.stdout, what)
+	for i, c := range m.Causes {
+		text := c.Cause
+		if c.Rule != "" {
+			text += " [" + c.Rule + "]"
+		}
+		fmt.Fprintf(p.stdout, "%3d. %s\n     tell by: %s\n", i+1, strings.TrimSpace(wrap(text, 73, "     ")), c.Command)
+	}
+	for _, c := range m.Causes {
+		if c.Rule != "" {
+			fmt.Fprintf(p.stdout, "\nvirt-pki explain %s, or another name in brackets, says more.\n", c.Rule)
+			break
+		}
+	}
+}
+
+// printExplained prints rules, and what a message comes from.
+func (p *program) printExplained(m *messageView, rules []finding.Rule) error {
+	if rules == nil {
+		rules = []finding.Rule{}
+	}
+	return p.printJSON(struct {
+		Schema  int            `json:"schema"`
+		Rules   []finding.Rule `json:"rules"`
+		Message *messageView   `json:"message,omitempty"`
+	}{1, rules, m})
 }
 
 func (p *program) printRules(rules []finding.Rule) error {

@@ -57,7 +57,9 @@ func (c Catalogue) Rule(id string) (Rule, bool) {
 }
 
 // ByMessage finds the rules one of whose libvirt messages stands in text (a log line, an error as the user saw it), the
-// most specific message first. Of a message's {words} each stands for any text on the line.
+// most specific message first. Of a message's {words} each stands for any text on the line. The words that libvirt puts
+// before the message of a class of errors may be missing in text. If no whole message stands in it, those are found in
+// which text stands, as when somebody quotes only the end of one.
 func (c Catalogue) ByMessage(text string) []Rule {
 	type hit struct {
 		rule    Rule
@@ -70,9 +72,24 @@ func (c Catalogue) ByMessage(text string) []Rule {
 			if parts, n := literals(m); n > best && onOneLine(text, parts) {
 				best = n
 			}
+			if rest := withoutClass(m); rest != m {
+				if parts, n := literals(rest); n > best && n >= minQuoted && onOneLine(text, parts) {
+					best = n
+				}
+			}
 		}
 		if best > 0 {
 			hits = append(hits, hit{r, best})
+		}
+	}
+	if part := strings.Trim(text, " \t\r\n."); len(hits) == 0 && len(part) >= minQuoted {
+		for _, r := range c.rules {
+			for _, m := range r.LibvirtMessages {
+				if parts, _ := literals(m); containsAny(parts, part) {
+					hits = append(hits, hit{r, 0})
+					break
+				}
+			}
 		}
 	}
 	sort.SliceStable(hits, func(i, j int) bool { return hits[i].literal > hits[j].literal })
@@ -81,6 +98,31 @@ func (c Catalogue) ByMessage(text string) []Rule {
 		rules[i] = h.rule
 	}
 	return rules
+}
+
+// classes are what libvirt puts before the messages of some kinds of errors (virErrorMsg).
+var classes = []string{"unsupported configuration: ", "internal error: ", "invalid argument: ", "authentication failed: ",
+	"configuration file syntax error: ", "operation failed: ", "Requested operation is not valid: "}
+
+func withoutClass(message string) string {
+	for _, c := range classes {
+		if rest, ok := strings.CutPrefix(message, c); ok {
+			return rest
+		}
+	}
+	return message
+}
+
+// minQuoted is how long a part of a message must be to stand for it.
+const minQuoted = 14
+
+func containsAny(parts []string, text string) bool {
+	for _, p := range parts {
+		if strings.Contains(p, text) {
+			return true
+		}
+	}
+	return false
 }
 
 // literals splits a message at its {words} and counts the characters that are left.
