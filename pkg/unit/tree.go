@@ -60,9 +60,11 @@ const errLinks = syscall.ELOOP
 
 // resolve follows the links of an absolute path and gives the path without them.
 func (t *Tree) resolve(name string) (string, fs.FileInfo, error) {
+	fail := func(err error) (string, fs.FileInfo, error) {
+		return "", nil, &fs.PathError{Op: "open", Path: name, Err: cause(err)}
+	}
 	done, rest, links := "", strings.Trim(path.Clean("/"+name), "/"), 0
-	info, err := fs.Stat(t.fsys, ".")
-	for err == nil && rest != "" {
+	for rest != "" {
 		var part string
 		part, rest, _ = strings.Cut(rest, "/")
 		switch part {
@@ -73,34 +75,29 @@ func (t *Tree) resolve(name string) (string, fs.FileInfo, error) {
 			continue
 		}
 		next := path.Join(done, part)
-		if info, err = fs.Lstat(t.fsys, next); err != nil {
-			break
+		info, err := fs.Lstat(t.fsys, next)
+		if err != nil {
+			return fail(err)
 		}
 		if info.Mode()&fs.ModeSymlink == 0 {
 			done = next
 			continue
 		}
 		if links++; links > maxLinks {
-			return "", nil, &fs.PathError{Op: "open", Path: name, Err: errLinks}
+			return fail(errLinks)
 		}
 		target, err := fs.ReadLink(t.fsys, next)
 		if err != nil {
-			return "", nil, err
+			return fail(err)
 		}
 		if strings.HasPrefix(target, "/") {
 			done = ""
 		}
 		rest = strings.Trim(target+"/"+rest, "/")
-		info, err = fs.Stat(t.fsys, cmpOr(done, "."))
-		if err != nil {
-			return "", nil, err
-		}
 	}
+	info, err := fs.Lstat(t.fsys, cmpOr(done, "."))
 	if err != nil {
-		return "", nil, &fs.PathError{Op: "open", Path: name, Err: cause(err)}
-	}
-	if info, err = fs.Lstat(t.fsys, cmpOr(done, ".")); err != nil {
-		return "", nil, err
+		return fail(err)
 	}
 	return "/" + done, info, nil
 }
