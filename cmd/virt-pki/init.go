@@ -30,7 +30,8 @@ func (p *program) initCommand() *cli.Command {
 		Description: `Makes a new directory with an authority and an identity for every server, client and peer
 (a peer is a host that is both, for migration). With --pkipath the directory is flat, for one
 server and one client; with --out it holds one tree per host, to be laid over that host's /.
-The directory appears whole or not at all; nothing is ever overwritten.
+The directory appears whole or not at all; nothing is ever overwritten. With --db the inventory is
+in PostgreSQL from then on, and other commands find it there.
 
 EXAMPLES
    virt-pki init --pkipath ./pki --server localhost,127.0.0.1,::1 --client admin
@@ -46,6 +47,7 @@ EXIT STATUS
 			&cli.StringSliceFlag{Name: "peer", Usage: "`NAME[,NAME|ADDRESS...]`: a host that is server and client, for migration"},
 			&cli.StringFlag{Name: "pkipath", Usage: "`DIR`: make this flat directory, for one server and one client"},
 			&cli.StringFlag{Name: "out", Usage: "`DIR`: make this directory, with one tree per host"},
+			databaseFlag(),
 			&cli.BoolFlag{Name: "prove-every-pair", Usage: "connect every server with every client even if these are more than 100,000 pairs"},
 			&cli.StringFlag{Name: "ca-subject", Usage: "`DN`: the CA's name", Value: "CN=virt-pki CA", DefaultText: "that of --base and CN=virt-pki CA"},
 			&cli.StringFlag{Name: "ca-key-type", Usage: "`TYPE`: of the CA's key, as in --key-type"},
@@ -128,6 +130,11 @@ func (p *program) init(c *cli.Context) error {
 	if err := plan.Free(); err != nil { // before a passphrase is asked for
 		return err
 	}
+	if !c.Bool("dry-run") {
+		if err := p.checkDatabase(c); err != nil {
+			return err
+		}
+	}
 	v := makeView{Schema: 1, Dir: spec.Dir, Authority: p.viewAuthority(double, filepath.Join(spec.Dir, cluster.AuthorityName))}
 	v.Authority.isNew = true
 	v.Authority.KeyPlace = found.where
@@ -150,6 +157,9 @@ func (p *program) init(c *cli.Context) error {
 	done()
 	found.settle(err == nil)
 	if err != nil {
+		return err
+	}
+	if err := p.settleInventory(c, v.Authority.Dir); err != nil {
 		return err
 	}
 	v.Authority.Encrypted = len(secret) > 0 || !found.inDirectory

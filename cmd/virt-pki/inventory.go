@@ -8,18 +8,19 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 )
 
 func (p *program) inventoryCommand() *cli.Command {
 	return &cli.Command{
-		Name: "inventory", Category: "live", Usage: "take in what it does not know; move it between a file and PostgreSQL", ArgsUsage: "adopt|copy",
+		Name: "inventory", Category: "live", Usage: "take in what it does not know; move it between a file and PostgreSQL", ArgsUsage: "adopt|copy|move",
 		Action: func(c *cli.Context) error {
 			if c.Args().Present() {
-				return usage("inventory %s: adopt or copy", quote(c.Args().First())).hint("virt-pki inventory copy FROM TO")
+				return usage("inventory %s: adopt, copy or move", quote(c.Args().First())).hint("virt-pki inventory copy FROM TO")
 			}
-			return usage("inventory what? adopt or copy").hint("virt-pki inventory copy FROM TO")
+			return usage("inventory what? adopt, copy or move").hint("virt-pki inventory copy FROM TO")
 		},
 		Subcommands: []*cli.Command{{
 			Name: "copy", Usage: "copy everything an inventory knows into another", ArgsUsage: "FROM TO",
@@ -28,7 +29,7 @@ there is made; the tables in a database are made where they are missing. All is 
 What TO knows already stays: revocations are added and never taken back, numbers of revocation
 lists only rise, and another certificate of a serial number that is there stops the copy.
 
-Afterwards use it with --db or $` + databaseVariable + `, and move the old one away, lest it is used again.
+The authority goes on with the inventory that it has; "virt-pki inventory move" has it use another.
 
 EXAMPLES
    virt-pki inventory copy ./authority/inventory.db postgres://pki@db.example.com/pki
@@ -38,6 +39,27 @@ EXIT STATUS
    0 copied   2 wrong usage   3 could not complete; then nothing was copied`,
 			Flags:  []cli.Flag{jsonFlag(), quietFlag()},
 			Action: p.inventoryCopy,
+		}, {
+			Name: "move", Usage: "have the authority's inventory in PostgreSQL, or back in a file", ArgsUsage: "URL|--to-file",
+			Description: `Copies the authority's inventory into a PostgreSQL database, and has the authority say that it is
+there: commands need no --db afterwards. The file that is left is called inventory.db.moved. With
+--to-file it comes back into the authority's directory. An interrupted move is repeated. Nobody
+should be issuing meanwhile.
+
+The URL is kept without its password, which belongs into ~/.pgpass.
+
+EXAMPLES
+   virt-pki inventory move postgres://pki@db.example.com/pki --authority ./cluster/authority
+   virt-pki inventory move --to-file --authority ./cluster/authority
+
+EXIT STATUS
+   0 moved, or it is there already   2 wrong usage   3 could not complete; then repeat it`,
+			Flags: []cli.Flag{
+				&cli.StringFlag{Name: "authority", Usage: "`DIR`: the authority", DefaultText: "./authority"},
+				&cli.BoolFlag{Name: "to-file", Usage: "bring it back into the authority's directory"},
+				jsonFlag(), quietFlag(),
+			},
+			Action: p.inventoryMove,
 		}, {
 			Name: "adopt", Usage: "take in what lies in files and the inventory does not know", ArgsUsage: "DIR...",
 			Description: `Looks through the files below the directories. Certificates that the authority has signed and the
@@ -59,6 +81,74 @@ EXIT STATUS
 			Action: p.inventoryAdopt,
 		}},
 	}
+}
+
+func (p *program) inventoryMove(c *cli.Context) error {
+	to := c.Args().First()
+	if c.Bool("to-file") == (to != "") || c.NArg() > 1 {
+		return usage("inventory move needs the URL of a database, or --to-file").hint("virt-pki inventory move postgres://USER@HOST/DATABASE --authority DIR")
+	}
+	if to != "" && !inventory.IsPostgres(to) {
+		return usage("inventory move %s: it is not the URL of a database", shellQuote(to)).hint("postgres://USER@HOST/DATABASE")
+	}
+	dir, err := authorityDir(c)
+	if err != nil {
+		return err
+	}
+	n, err := ca.MoveInventory(c.Context, dir, to)
+	if err != nil {
+		return err
+	}
+	a, err := ca.Open(c.Context, dir)
+	if err != nil {
+		return err
+	}
+	defer a.Close()
+	switch at := a.Inventory().Path(); {
+	case c.Bool("json"):
+		return p.printJSON(struct {
+			Schema       int    `json:"schema"`
+			Authority    string `json:"authority"`
+			Inventory    string `json:"inventory"`
+			Certificates int    `json:"certificates"`
+		}{1, dir, at, n})
+	case c.Bool("quiet"):
+	case n == 0:
+		fmt.Fprintf(p.stdout, "the inventory of %s is in %s\n", dir, at)
+	default:
+		fmt.Fprintf(p.stdout, "moved %s to %s, where %s looks for them from now on\n", plural(n, "certificate"), at, dir)
+	}
+	return nil
+}
+
+// settleInventory moves the inventory of a new authority into the database that --db names. Before anything is made, check
+// looks whether there is one.
+func (p *program) settleInventory(c *cli.Context, dir string) error {
+	source := p.database(c)
+	if source == "" {
+		return nil
+	}
+	if _, err := ca.MoveInventory(c.Context, dir, source); err != nil {
+		return &hintedError{fmt.Errorf("everything is made, but the inventory still lies in %s: %w", quote(dir), err),
+			[]string{"when the database is there again: virt-pki inventory move URL --authority " + pathArgument(dir)}}
+	}
+	return nil
+}
+
+// checkDatabase looks whether the database is there that --db names, and makes its tables.
+func (p *program) checkDatabase(c *cli.Context) error {
+	source := p.database(c)
+	switch {
+	case source == "":
+		return nil
+	case !inventory.IsPostgres(source):
+		return usage("--db %s: a new authority's inventory is in PostgreSQL or in the authority's directory", shellQuote(source)).hint("--db postgres://USER@HOST/DATABASE")
+	}
+	inv, err := inventory.Open(c.Context, source)
+	if err != nil {
+		return err
+	}
+	return inv.Close()
 }
 
 // An adoptView is the answer of inventory adopt.

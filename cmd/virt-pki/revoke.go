@@ -73,7 +73,7 @@ func authorityFlags() []cli.Flag {
 }
 
 func databaseFlag() cli.Flag {
-	return &cli.StringFlag{Name: "db", Usage: "`URL`: the inventory in PostgreSQL (postgres://USER@HOST/DATABASE), or another file", DefaultText: "$" + databaseVariable + ", or inventory.db in the authority"}
+	return &cli.StringFlag{Name: "db", Usage: "`URL`: the inventory in PostgreSQL (postgres://USER@HOST/DATABASE), or another file", DefaultText: "$" + databaseVariable + ", or where the authority says"}
 }
 
 func dryRunFlag() cli.Flag {
@@ -85,27 +85,32 @@ const databaseVariable = "VIRT_PKI_DB"
 
 // openAuthority opens the authority that the flags name.
 func (p *program) openAuthority(c *cli.Context) (*ca.Authority, error) {
-	dir := c.String("authority")
-	if dir == "" {
-		candidates := []string{}
-		for _, f := range []string{"out", "pkipath"} {
-			for _, value := range values(c, f) {
-				candidates = append(candidates, filepath.Join(value, cluster.AuthorityName))
-			}
-		}
-		candidates = append(candidates, cluster.AuthorityName, ".")
-		for _, candidate := range candidates {
-			if _, err := os.Stat(filepath.Join(candidate, "authority.json")); err == nil {
-				dir = candidate
-				break
-			}
-		}
-		if dir == "" {
-			return nil, usage("which authority? there is none in %s", list(candidates)).
-				hint("name its directory: --authority DIR").hint("make one: virt-pki init")
-		}
+	dir, err := authorityDir(c)
+	if err != nil {
+		return nil, err
 	}
 	return p.openAuthorityIn(c, dir)
+}
+
+// authorityDir gives the directory of the authority that the flags name.
+func authorityDir(c *cli.Context) (string, error) {
+	if dir := c.String("authority"); dir != "" {
+		return dir, nil
+	}
+	candidates := []string{}
+	for _, f := range []string{"out", "pkipath"} {
+		for _, value := range values(c, f) {
+			candidates = append(candidates, filepath.Join(value, cluster.AuthorityName))
+		}
+	}
+	candidates = append(candidates, cluster.AuthorityName, ".")
+	for _, candidate := range candidates {
+		if _, err := os.Stat(filepath.Join(candidate, "authority.json")); err == nil {
+			return candidate, nil
+		}
+	}
+	return "", usage("which authority? there is none in %s", list(candidates)).
+		hint("name its directory: --authority DIR").hint("make one: virt-pki init")
 }
 
 // openAuthorityIn opens the authority of a directory, with the inventory that --db names.

@@ -284,7 +284,8 @@ func (a *Authority) exportFiles(w *backup.Writer) (names []string, err error) {
 		switch {
 		case durable.IsLeftover(d.Name()) && d.IsDir():
 			return fs.SkipDir
-		case durable.IsLeftover(d.Name()) || d.IsDir() || name == inventoryFile || strings.HasPrefix(name, inventoryFile+"-") || name == inventoryURL:
+		case durable.IsLeftover(d.Name()) || d.IsDir() || name == inventoryFile || strings.HasPrefix(name, inventoryFile+"-") ||
+			name == movedFile || name == inventoryURL:
 			return nil
 		case !d.Type().IsRegular():
 			return &PathError{filepath.Join(a.dir, name), "is neither a file nor a directory", nil, "what it is for virt-pki does not know; move it away"}
@@ -462,7 +463,7 @@ func openBackup(r io.Reader, key backup.Key, give func(name string, text []byte)
 		switch file, ours := strings.CutPrefix(in.pending, entryFiles); {
 		case ours:
 			switch file {
-			case inventoryFile, inventoryURL:
+			case inventoryFile, movedFile, inventoryURL:
 				return nil, &ContentError{in.pending, errors.New("it is not kept in this way")}
 			case certFile, keyFile, policyName, crlFile:
 				small[file] = bytes.Clone(in.text)

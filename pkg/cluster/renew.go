@@ -263,7 +263,11 @@ func (w *renewer) settle(ctx context.Context) error {
 		if w.DryRun {
 			continue
 		}
-		if err := errors.Join(w.authority.Inventory().MarkPublished(ctx, e.Key), w.authority.Inventory().MarkSuperseded(ctx, replaced...)); err != nil {
+		// In this order: when it ends in between, this one is still to be settled.
+		if err := w.authority.Inventory().MarkSuperseded(ctx, replaced...); err != nil {
+			return err
+		}
+		if err := w.authority.Inventory().MarkPublished(ctx, e.Key); err != nil {
 			return err
 		}
 	}
