@@ -124,8 +124,13 @@ func program(what string, args []string) int {
 }
 
 func run(what string, args []string, step func(string)) error {
-	if what == "renew" {
+	switch what {
+	case "renew":
 		return runRenew(args[0], step)
+	case "operate":
+		return runOperator(args)
+	case "publish":
+		return runPublisher(args)
 	}
 	if what == "rotate" {
 		return runRotate(args[0], args[1], step)
