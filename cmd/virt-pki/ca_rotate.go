@@ -25,7 +25,7 @@ func (p *program) caRotateCommand() *cli.Command {
 
    trust    a new CA is made, and is added to every CA file beside the old one
    issue    the new CA issues from now on; what the old one issued stays in use
-   switch   the old CA's certificates are replaced by the new one's, with new keys
+   switch   the old CA's certificates are replaced by the new one's; their keys stay (--new-keys)
    prune    the old CA is taken out of every CA file, before it expires: one expired CA in a file,
             used or not, keeps daemons from starting and clients from connecting
 
@@ -54,6 +54,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "key-type", Usage: "`TYPE`: of the new CA's key: ecdsa-p256, rsa3072, ... (trust)", DefaultText: "ecdsa-p256"},
 			&cli.StringFlag{Name: "lifetime", Usage: "`SPAN`: how long the new CA lasts (trust)", DefaultText: "10 years"},
 			&cli.StringSliceFlag{Name: "by-hand", Usage: "`NAME`: a host or client whose files are elsewhere, and who has what the stage gives"},
+			&cli.BoolFlag{Name: "new-keys", Usage: "make new keys for the new certificates, too (switch)"},
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask: the files of the stage before are on the hosts, and the daemons have read them"},
 			dryRunFlag(), jsonFlag(), quietFlag(),
 		}, keyFlags()...)...),
@@ -119,7 +120,7 @@ func (p *program) caRotate(c *cli.Context) error {
 	if c.NArg() > 1 {
 		return usage("ca rotate takes one word, not %s too", quote(c.Args().Get(1))).hint("name places with --out, --pkipath and --root")
 	}
-	step := cluster.RotationStep{Now: p.now(), ByHand: c.StringSlice("by-hand"), DryRun: c.Bool("dry-run")}
+	step := cluster.RotationStep{Now: p.now(), ByHand: c.StringSlice("by-hand"), DryRun: c.Bool("dry-run"), NewKeys: c.Bool("new-keys")}
 	switch word {
 	case "", "status", "abort":
 	default:

@@ -57,6 +57,9 @@ type RotationStep struct {
 	Successor ca.Successor
 	// ByHand are the hosts and clients whose files are not in the spots and that are known to have what the stage gives.
 	ByHand []string
+	// NewKeys replaces the keys with the certificates in SwitchOver. Without it each file is replaced by one rename, and at no
+	// moment does a client or a starting daemon find a key and a certificate that do not belong together.
+	NewKeys bool
 	// Now is the time.
 	Now time.Time
 	// DryRun does everything but sign and write.
@@ -623,7 +626,7 @@ func (o *rotator) switchOver(ctx context.Context) error {
 		return &RotationLackError{ca.SwitchOver, lacks}
 	}
 	r, _ := o.authority.Rotation()
-	result, err := renewLocked(ctx, o.authority, Renewal{Spots: o.Spots, Now: o.Now, DryRun: o.DryRun, Step: o.Step, Progress: o.Progress,
+	result, err := renewLocked(ctx, o.authority, Renewal{Spots: o.Spots, SameKey: !o.NewKeys, Now: o.Now, DryRun: o.DryRun, Step: o.Step, Progress: o.Progress,
 		Select: func(e inventory.Entry) bool { return e.Authority == r.Old.ID() && e.NotAfter.After(o.Now) }})
 	o.result.Renewed, o.result.Proof, o.result.Broken = result.Renewed, result.Proof, result.Broken
 	if err != nil || o.DryRun {
