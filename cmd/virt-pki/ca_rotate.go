@@ -52,6 +52,7 @@ EXIT STATUS
 		Flags: append(append(authorityFlags(), placeFlags()...), append([]cli.Flag{
 			&cli.StringFlag{Name: "subject", Usage: "`DN`: the new CA's name, as GnuTLS writes it (trust)", DefaultText: "the old CA's name"},
 			&cli.StringFlag{Name: "key-type", Usage: "`TYPE`: of the new CA's key: ecdsa-p256, rsa3072, ... (trust)", DefaultText: "ecdsa-p256"},
+			&cli.StringFlag{Name: "new-ca-key", Usage: "`URI`: make the new CA's key in a token, pkcs11:... (trust)", DefaultText: "in the authority's directory"},
 			&cli.StringFlag{Name: "lifetime", Usage: "`SPAN`: how long the new CA lasts (trust)", DefaultText: "10 years"},
 			&cli.StringSliceFlag{Name: "by-hand", Usage: "`NAME`: a host or client whose files are elsewhere, and who has what the stage gives"},
 			&cli.BoolFlag{Name: "new-keys", Usage: "make new keys for the new certificates, too (switch)"},
@@ -115,7 +116,7 @@ type rotationProof struct {
 	Libvirt    []string `json:"libvirt"`
 }
 
-func (p *program) caRotate(c *cli.Context) error {
+func (p *program) caRotate(c *cli.Context) (failed error) {
 	word := c.Args().First()
 	if c.NArg() > 1 {
 		return usage("ca rotate takes one word, not %s too", quote(c.Args().Get(1))).hint("name places with --out, --pkipath and --root")
@@ -162,6 +163,11 @@ func (p *program) caRotate(c *cli.Context) error {
 		if step.Successor.Passphrase, err = p.unlockBoth(c, a, stage); err != nil {
 			return err
 		}
+		settle, err := p.successorKey(c, &step.Successor)
+		if err != nil {
+			return err
+		}
+		defer func() { settle(failed == nil) }()
 	}
 	show, clear := p.progress(c.Bool("quiet") || c.Bool("json"))
 	step.Progress = show
@@ -221,7 +227,7 @@ func (p *program) nextStage(a *ca.Authority, word string, asked ca.RotationStage
 func (p *program) successor(c *cli.Context, a *ca.Authority, stage ca.RotationStage) (ca.Successor, error) {
 	s := ca.Successor{Now: p.now()}
 	if _, underWay := a.Rotation(); underWay || stage != ca.TrustBoth {
-		for _, f := range []string{"subject", "key-type", "lifetime"} {
+		for _, f := range []string{"subject", "key-type", "lifetime", "new-ca-key"} {
 			if c.IsSet(f) {
 				return s, usage("--%s is for the first call of ca rotate trust: the new CA is there already", f)
 			}
@@ -238,6 +244,9 @@ func (p *program) successor(c *cli.Context, a *ca.Authority, stage ca.RotationSt
 		if s.Key, err = certs.ParseKeyAlgorithm(text); err != nil {
 			return s, invalid("--key-type", text, err)
 		}
+	}
+	if s.Place, err = p.successorPlace(c, a); err != nil {
+		return s, err
 	}
 	if text := c.String("lifetime"); text != "" {
 		life, err := parseSpan(text)
@@ -290,6 +299,9 @@ func (p *program) unlockBoth(c *cli.Context, a *ca.Authority, stage ca.RotationS
 			return nil, err
 		}
 		source := p.passphrase(c)
+		if c.IsSet("new-ca-key") {
+			return nil, nil
+		}
 		if !place.InDirectory() || c.IsSet("ca-key") {
 			return source.forNew()
 		}
@@ -321,6 +333,12 @@ func (p *program) unlockFellow(c *cli.Context, a *ca.Authority) error {
 	f := a.Fellow()
 	if f == nil || f.Unlocked() {
 		return nil
+	}
+	if place, err := f.Place(); err != nil || !place.InDirectory() {
+		if err == nil {
+			err = p.unlockAt(c.Context, c, f, place)
+		}
+		return err
 	}
 	err := f.Unlock(nil)
 	if !errors.Is(err, certs.ErrPassphraseNeeded) {

@@ -56,18 +56,18 @@ func (p *program) place(c *cli.Context) (_ ca.Place, ok bool, err error) {
 	if !token.IsURI(text) {
 		return ca.Place{}, false, nil
 	}
-	u, err := tokenURI(text)
+	u, err := tokenURI("--ca-key", text)
 	return ca.Place{Token: u.String()}, true, err
 }
 
 // tokenURI reads a URI from the command line.
-func tokenURI(text string) (token.URI, error) {
+func tokenURI(flag, text string) (token.URI, error) {
 	u, err := token.ParseURI(text)
 	switch {
 	case err != nil: // without the text: it may hold a PIN
-		return u, &usageError{"--ca-key pkcs11:...: " + err.Error(), hints(err)}
+		return u, &usageError{flag + " pkcs11:...: " + err.Error(), hints(err)}
 	case u.PINValue != nil:
-		return u, usage("--ca-key pkcs11:...: the PIN does not belong into the command line, where every user of this machine sees it").
+		return u, usage("%s pkcs11:...: the PIN does not belong into the command line, where every user of this machine sees it", flag).
 			hint("put it into a file that only you can read, and name that: ?pin-source=file:/root/pin")
 	}
 	return u, nil
@@ -125,23 +125,8 @@ func (p *program) unlockIn(ctx context.Context, c *cli.Context, a *ca.Authority)
 		return false, err
 	}
 	switch {
-	case place.Token != "":
-		key, err := p.openToken(c, ctx, place.Token, token.Options{Public: a.PublicKey()})
-		if err != nil {
-			return true, err
-		}
-		if err := a.Use(key); err != nil {
-			key.Close()
-			return true, fmt.Errorf("the key in token %q: %w", key.Token(), err)
-		}
-		return true, nil
-	case place.Remote != nil:
-		client, err := place.Remote.Client(p.now)
-		if err != nil {
-			return true, err
-		}
-		a.UseRemote(client)
-		return true, nil
+	case !place.InDirectory():
+		return true, p.unlockAt(ctx, c, a, place)
 	case c.String("ca-key") != "":
 		return p.unlockWithFile(c, a, c.String("ca-key"))
 	}
@@ -155,6 +140,26 @@ func (p *program) unlockIn(ctx context.Context, c *cli.Context, a *ca.Authority)
 		return true, err
 	}
 	return true, source.explain(a.Unlock(secret))
+}
+
+// unlockAt gives the authority a key that is not in its directory.
+func (p *program) unlockAt(ctx context.Context, c *cli.Context, a *ca.Authority, place ca.Place) error {
+	if place.Remote != nil {
+		client, err := place.Remote.Client(p.now)
+		if err == nil {
+			a.UseRemote(client)
+		}
+		return err
+	}
+	key, err := p.openToken(c, ctx, place.Token, token.Options{Public: a.PublicKey()})
+	if err != nil {
+		return err
+	}
+	if err := a.Use(key); err != nil {
+		key.Close()
+		return fmt.Errorf("the key in token %q: %w", key.Token(), err)
+	}
+	return nil
 }
 
 // unlockWithFile gives the authority a key from a file that is kept apart.
@@ -276,17 +281,18 @@ func tokenEnvironment(all []string) []string {
 
 // newKey makes or finds the key of a new CA in a token.
 func (p *program) newKey(c *cli.Context, ctx context.Context, place ca.Place, algorithm certs.KeyAlgorithm) (*token.Key, error) {
-	if algorithm == "" {
+	asked := algorithm != ""
+	if !asked {
 		algorithm = certs.ECDSAP256
 	}
 	key, err := p.openToken(c, ctx, place.Token, token.Options{Make: algorithm})
 	if err != nil {
 		return nil, err
 	}
-	if got, _ := certs.AlgorithmOf(key.Public()); c.IsSet("ca-key-type") && got != algorithm {
+	if got, _ := certs.AlgorithmOf(key.Public()); asked && got != algorithm {
 		key.Close()
-		return nil, usage("--ca-key-type %s: the key that is in the token is %s", algorithm, got).
-			hint("leave out --ca-key-type, or name another object for a new key")
+		return nil, usage("the key that is in the token is %s, not %s", got, algorithm).
+			hint("do not name its type, or name another object for a new key")
 	}
 	if !key.Made() {
 		p.hint("the key was in token %s already and is used as it is", quote(key.Token()))
@@ -352,4 +358,44 @@ func (p *program) remoteFoundation(c *cli.Context, spec cluster.Spec, policy ca.
 	}
 	return double, founding{where: place.String(), settle: func(bool) { client.Close() },
 		authority: func(ctx context.Context, dir string, _ []byte) (*ca.Authority, error) { return ca.Adopt(ctx, dir, ad) }}, nil
+}
+
+// successorPlace decodes where the key of the CA is to be that takes an authority's place.
+func (p *program) successorPlace(c *cli.Context, a *ca.Authority) (ca.Place, error) {
+	old, err := a.Place()
+	if err != nil {
+		return ca.Place{}, err
+	}
+	if old.Remote != nil {
+		return ca.Place{}, &hintedError{fmt.Errorf("the CA's key is with %s, and the CA is replaced there", old.Remote.URL),
+			[]string{"on the machine that has the key: virt-pki ca rotate"}}
+	}
+	text := c.String("new-ca-key")
+	if text == "" {
+		return ca.Place{}, nil
+	}
+	if !token.IsURI(text) {
+		return ca.Place{}, usage("--new-ca-key %s: not pkcs11:...", shellQuote(text)).hint("without it the key is made in the authority's directory")
+	}
+	u, err := tokenURI("--new-ca-key", text)
+	if err == nil && u.String() == old.Token {
+		err = usage("--new-ca-key is the old CA's key").hint("name another object for the new one")
+	}
+	return ca.Place{Token: u.String()}, err
+}
+
+// successorKey makes that key, and gives what is to be called when all is done, or not.
+func (p *program) successorKey(c *cli.Context, s *ca.Successor) (func(ok bool), error) {
+	if s.Place.InDirectory() {
+		return func(bool) {}, nil
+	}
+	key, err := p.newKey(c, c.Context, s.Place, s.Key)
+	if err != nil {
+		return nil, err
+	}
+	s.Signer = key
+	if got, ok := certs.AlgorithmOf(key.Public()); ok {
+		s.Key = got
+	}
+	return func(ok bool) { p.settleKey(key, ok) }, nil
 }

@@ -189,6 +189,16 @@ type holder struct {
 	place  Place
 }
 
+// file gives the file with the key itself, or with where it is.
+func (h holder) file(passphrase []byte) (durable.File, error) {
+	if h.place.InDirectory() {
+		text, err := certs.MarshalKey(h.key, passphrase)
+		return durable.File{Name: keyFile, Data: text, Mode: 0o600}, err
+	}
+	text, err := h.place.marshal()
+	return durable.File{Name: placeFile, Data: text, Mode: 0o644}, err
+}
+
 // populate fills a stage, publishes it and opens the authority.
 func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, h holder, passphrase []byte, policy Policy) (*Authority, error) {
 	a, err := New(bundle[0], h.key, policy, nil)
@@ -199,22 +209,11 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, h hol
 	if err != nil {
 		return nil, err
 	}
-	// The key itself, or where it is.
-	secret := struct {
-		name    string
-		content []byte
-		mode    fs.FileMode
-	}{keyFile, nil, 0o600}
-	if h.place.InDirectory() {
-		secret.content, err = certs.MarshalKey(h.key, passphrase)
-	} else {
-		secret.name, secret.mode = placeFile, 0o644
-		secret.content, err = h.place.marshal()
-	}
+	secret, err := h.file(passphrase)
 	if err != nil {
 		return nil, err
 	}
-	defer clear(secret.content)
+	defer clear(secret.Data)
 	fail := func(err error) (*Authority, error) {
 		return nil, fmt.Errorf("creating the authority in %q: %w", dir, err)
 	}
@@ -225,7 +224,7 @@ func populate(ctx context.Context, dir string, st *stage, bundle [][]byte, h hol
 		name    string
 		content []byte
 		mode    fs.FileMode
-	}{secret, {certFile, encodePEM(bundle), 0o644}, {policyName, settings, 0o644}} {
+	}{{secret.Name, secret.Data, secret.Mode}, {certFile, encodePEM(bundle), 0o644}, {policyName, settings, 0o644}} {
 		if err := st.write(f.name, f.content, f.mode); err != nil {
 			return fail(err)
 		}

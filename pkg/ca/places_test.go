@@ -297,6 +297,66 @@ func TestWhatGoesWrongWithATokenLeavesAllAsItWas(t *testing.T) {
 	s.run("init", "--pkipath", dir+"/taken", "--client", "x", "--server", "localhost", "--quiet", "--ca-cert", dir+"/pki/cacert.pem", "--ca-key", good)
 }
 
+func TestACAWithItsKeyInATokenIsReplaced(t *testing.T) {
+	hsm := peer.NewSoftHSM(t, "ca")
+	dir := t.TempDir()
+	pin := put(t, dir+"/pin", []byte(hsm.PIN+"\n"), 0o600)
+	s := newShell(t, hsm.Env...)
+	uri := func(object string) string {
+		return "pkcs11:token=ca;object=" + object + "?module-path=" + hsm.Module + "&pin-source=" + pin
+	}
+	s.run("init", "--out", dir+"/c", "--server", "kvm1", "--client", "admin", "--quiet", "--ca-key", uri("one"))
+	s.run("issue", "client", "bob", "--out", dir+"/c", "--quiet")
+	s.run("revoke", "bob", "--authority", dir+"/c/authority", "--quiet")
+	s.run("crl", "publish", "--out", dir+"/c", "--quiet")
+	if err := os.RemoveAll(dir + "/c/bob"); err != nil {
+		t.Fatal(err)
+	}
+	place := func() string {
+		t.Helper()
+		a, err := Open(context.Background(), dir+"/c/authority")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer a.Close()
+		p, err := a.Place()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p.Token
+	}
+	if said := s.fail(2, "ca", "rotate", "trust", "--out", dir+"/c", "--yes", "--new-ca-key", place()); !strings.Contains(said, "--new-ca-key is the old CA's key") {
+		t.Errorf("the same key: %s", said)
+	}
+	stages := func(more ...string) {
+		t.Helper()
+		for i, stage := range []string{"trust", "issue", "switch", "prune"} {
+			args := []string{"ca", "rotate", stage, "--out", dir + "/c", "--yes", "--quiet", "--by-hand", "bob"}
+			if i == 0 {
+				args = append(args, more...)
+			}
+			s.run(args...)
+			if stage == "issue" || stage == "switch" { // both keys are at work
+				s.run("issue", "client", fmt.Sprintf("%s%d", stage, len(more)), "--out", dir+"/c", "--quiet")
+				s.run("crl", "publish", "--out", dir+"/c", "--quiet")
+			}
+		}
+	}
+	stages("--new-ca-key", uri("two"), "--key-type", "ecdsa-p384")
+	if got := place(); !strings.Contains(got, "object=two") {
+		t.Errorf("the key is in %q", got)
+	}
+	stages("--no-passphrase")
+	if got := place(); got != "" {
+		t.Errorf("the key is in %q, not in the directory", got)
+	}
+	if _, err := os.Stat(dir + "/c/authority/signer.json"); err == nil {
+		t.Error("signer.json is still there")
+	}
+	s.run("issue", "client", "last", "--out", dir+"/c", "--quiet")
+	s.run("check", dir+"/c/last")
+}
+
 // otherCA gives the certificate of another CA.
 func otherCA(t *testing.T) []byte {
 	t.Helper()

@@ -248,7 +248,10 @@ type Successor struct {
 	NotAfter time.Time
 	// Passphrase encrypts its key. Empty: the key lies unencrypted.
 	Passphrase []byte
-	Now        time.Time
+	// Signer and Place are those of a Spec: a key that is in a token.
+	Signer crypto.Signer
+	Place  Place
+	Now    time.Time
 	// Step, when set, is called before each step on disk. Tests stop there.
 	Step func(step string)
 }
@@ -301,19 +304,21 @@ func (a *Authority) BeginRotation(ctx context.Context, s Successor) error {
 	if err != nil {
 		return err
 	}
-	key, err := certs.GenerateKey(spec.algorithm())
-	if err != nil {
-		return err
+	key := s.Signer
+	if key == nil {
+		if key, err = certs.GenerateKey(spec.algorithm()); err != nil {
+			return err
+		}
 	}
 	der, err := selfSign(template, key)
 	if err != nil {
 		return err
 	}
-	text, err := certs.MarshalKey(key, s.Passphrase)
+	secret, err := holder{key, nil, s.Place}.file(s.Passphrase)
 	if err != nil {
 		return err
 	}
-	defer clear(text)
+	defer clear(secret.Data)
 	return a.inDirectory(s.Step, func(d *durable.Dir) error {
 		if err := d.RemoveStages(nextDirectory); err != nil {
 			return err
@@ -330,7 +335,7 @@ func (a *Authority) BeginRotation(ctx context.Context, s Successor) error {
 		if _, err := st.Mkdir(keyDirectory, 0o700, nil); err != nil {
 			return err
 		}
-		for _, f := range []durable.File{{Name: keyFile, Data: text, Mode: 0o600}, {Name: certFile, Data: encodePEM([][]byte{der}), Mode: 0o644}} {
+		for _, f := range []durable.File{secret, {Name: certFile, Data: encodePEM([][]byte{der}), Mode: 0o644}} {
 			if err := st.Write(f); err != nil {
 				return err
 			}
