@@ -272,8 +272,8 @@ func groups(hosts, across []int, mark func(host, other int) string) []group {
 	return out
 }
 
-// printGrid prints clients down and servers across; where there are many, equal ones together.
-func printGrid(w io.Writer, m *preflight.Matrix, marks map[[2]int]string, paint painter) {
+// gridOf gives rows and columns of the grid: one for each host, or where there are many, for those that fare alike.
+func gridOf(m *preflight.Matrix, marks map[[2]int]string) (rows, columns []group) {
 	var clients, servers []int
 	for i, h := range m.Hosts {
 		if !h.ServerOnly {
@@ -283,35 +283,41 @@ func printGrid(w io.Writer, m *preflight.Matrix, marks map[[2]int]string, paint 
 			servers = append(servers, i)
 		}
 	}
-	var rows, columns []group
-	if len(clients) <= fullGrid {
-		for _, c := range clients {
-			rows = append(rows, group{[]int{c}})
-		}
-		for _, s := range servers {
-			columns = append(columns, group{[]int{s}})
-		}
-	} else {
-		rows = groups(clients, servers, func(c, s int) string { return marks[[2]int{c, s}] })
-		columns = groups(servers, clients, func(s, c int) string { return marks[[2]int{c, s}] })
-		if len(rows) > largestGrid || len(columns) > largestGrid {
-			fmt.Fprintf(w, "%d kinds of clients and %d of servers are too many for a table; --json has every connection.\n", len(rows), len(columns))
-			return
-		}
+	if len(clients) > fullGrid {
+		return groups(clients, servers, func(c, s int) string { return marks[[2]int{c, s}] }),
+			groups(servers, clients, func(s, c int) string { return marks[[2]int{c, s}] })
 	}
-	label := func(g group) string {
-		if len(g.hosts) == 1 {
-			return m.Hosts[g.hosts[0]].Name
-		}
-		return fmt.Sprintf("%s (%d)", some(m, g.hosts, false), len(g.hosts))
+	for _, c := range clients {
+		rows = append(rows, group{[]int{c}})
+	}
+	for _, s := range servers {
+		columns = append(columns, group{[]int{s}})
+	}
+	return rows, columns
+}
+
+// labelOf names the hosts of a group.
+func labelOf(m *preflight.Matrix, g group) string {
+	if len(g.hosts) == 1 {
+		return m.Hosts[g.hosts[0]].Name
+	}
+	return fmt.Sprintf("%s (%d)", some(m, g.hosts, false), len(g.hosts))
+}
+
+// printGrid prints clients down and servers across.
+func printGrid(w io.Writer, m *preflight.Matrix, marks map[[2]int]string, paint painter) {
+	rows, columns := gridOf(m, marks)
+	if len(rows) > largestGrid || len(columns) > largestGrid {
+		fmt.Fprintf(w, "%d kinds of clients and %d of servers are too many for a table; --json has every connection.\n", len(rows), len(columns))
+		return
 	}
 	width, wide := len("client"), 0
 	for i, g := range columns {
 		wide = max(wide, len(fmt.Sprint(i+1)))
-		fmt.Fprintf(w, "server %d: %s\n", i+1, visible(label(g)))
+		fmt.Fprintf(w, "server %d: %s\n", i+1, visible(labelOf(m, g)))
 	}
 	for _, g := range rows {
-		width = max(width, utf8.RuneCountInString(visible(label(g))))
+		width = max(width, utf8.RuneCountInString(visible(labelOf(m, g))))
 	}
 	for _, s := range marks {
 		wide = max(wide, len(s))
@@ -323,7 +329,7 @@ func printGrid(w io.Writer, m *preflight.Matrix, marks map[[2]int]string, paint 
 	}
 	fmt.Fprintln(w, strings.TrimRight(line, " "))
 	for _, r := range rows {
-		line := pad(visible(label(r)), width)
+		line := pad(visible(labelOf(m, r)), width)
 		for j, c := range columns {
 			mark := marks[[2]int{r.hosts[0], c.hosts[0]}]
 			code := "31;1"

@@ -277,6 +277,8 @@ type Trouble struct {
 	Blocks []Block
 	// Cases are examples, one for each of the first hosts.
 	Cases []Case
+
+	ofServers bool // the hosts are the first block's servers
 }
 
 // A Block are connections that fail for one reason in one way: each of the clients with each of the servers.
@@ -325,7 +327,11 @@ func (m *Matrix) Troubles() []Trouble {
 	var out []Trouble
 	for _, k := range kinds {
 		for _, b := range blocks(k.outcome, cells[k]) {
-			out = append(out, Trouble{Rule: k.rule, Hosts: b.guilty(), Blocks: []Block{b}})
+			t := Trouble{Rule: k.rule, Hosts: b.Clients, Blocks: []Block{b}, ofServers: b.ofServers()}
+			if t.ofServers {
+				t.Hosts = b.Servers
+			}
+			out = append(out, t)
 		}
 	}
 	out = joined(out)
@@ -381,21 +387,17 @@ func rectangles(cells []Cell, coordinates func(Cell) (int, int)) [][2][]int {
 	return out
 }
 
-// guilty gives the hosts where a block's cause lies.
-func (b Block) guilty() []int {
-	servers := len(b.Servers) < len(b.Clients)
+// ofServers reports whether a block's cause lies with its servers, and not with its clients.
+func (b Block) ofServers() bool {
 	switch b.Outcome {
 	case finding.DaemonDown, finding.Network, finding.OpenFails:
-		servers = true
+		return true
 	case finding.ClientLocal, finding.ClientConfError, finding.URIError:
-		servers = false
+		return false
 	case finding.ClientRejectsServer:
-		servers = len(b.Servers) <= len(b.Clients)
+		return len(b.Servers) <= len(b.Clients)
 	}
-	if servers {
-		return b.Servers
-	}
-	return b.Clients
+	return len(b.Servers) < len(b.Clients)
 }
 
 // joined makes one trouble of those with one rule in which the servers of one are the clients of the other.
@@ -419,13 +421,16 @@ func joined(ts []Trouble) []Trouble {
 
 // exemplify adds the findings.
 func (m *Matrix) exemplify(t *Trouble) {
+	b := t.Blocks[0]
 	for _, h := range t.Hosts {
 		if len(t.Cases) >= maxCases {
 			return
 		}
 		for _, c := range m.Cells {
-			if c.Cause.Rule == t.Rule && (c.Server == h && slices.Contains(t.Blocks[0].Servers, h) && slices.Contains(t.Blocks[0].Clients, c.Client) ||
-				c.Client == h && slices.Contains(t.Blocks[0].Clients, h) && slices.Contains(t.Blocks[0].Servers, c.Server)) {
+			if c.Cause.Rule != t.Rule || c.Outcome != b.Outcome {
+				continue
+			}
+			if t.ofServers && c.Server == h && slices.Contains(b.Clients, c.Client) || !t.ofServers && c.Client == h && slices.Contains(b.Servers, c.Server) {
 				t.Cases = append(t.Cases, Case{h, c.Cause})
 				break
 			}
