@@ -31,6 +31,8 @@ type host struct {
 	tree *unit.Tree
 	// collected is the bundle that root is; nil: it is a tree.
 	collected *bundle.Host
+	// looked says that it is looked at how the daemon is run there.
+	looked bool
 	// survey says how systemd runs the daemons; nil: that is not looked at, or there is no systemd.
 	survey *unit.Survey
 	// unchecked says what of it could not be found out.
@@ -96,7 +98,7 @@ func (p *program) preflightHost(c *cli.Context) (*host, error) {
 		h.tree = unit.New(r.FS())
 	}
 	said := c.Bool("no-listen") || c.Bool("socket-activated") || c.Bool("session")
-	if said || !h.tree.HasUnits() || h.root == "" && c.String("conf") != "" {
+	if h.looked = !said && (h.root != "" || c.String("conf") == ""); !h.looked || !h.tree.HasUnits() {
 		return h, nil
 	}
 	var running []unit.Running
@@ -182,7 +184,13 @@ func (p *program) configuration(c *cli.Context, h *host, d *preflight.Daemon) (e
 
 // running hands over how systemd runs the daemon and who has its ports.
 func (h *host) running(d *preflight.Daemon) {
-	if h.survey == nil || h.survey.Daemon(d.Kind.String()) == nil {
+	if h.survey == nil {
+		if a, file, err := h.tree.OpenRC(d.Kind.String()); h.looked && file != "" && err == nil {
+			d.Run.Listen = a.Listen
+		}
+		return
+	}
+	if h.survey.Daemon(d.Kind.String()) == nil {
 		return
 	}
 	d.Units, d.Shown = h.survey, h.below

@@ -130,8 +130,11 @@ func TestPreflightReadsTheHostItself(t *testing.T) {
 		t.Errorf("the installed version: %v", r)
 	}
 	link(t, "/lib/systemd/system/libvirtd-tls.socket", wants+"/libvirtd-tls.socket")
-	says(preflight("test+tls://localhost/default?pkipath="+pki), 0, "libvirtd of libvirt 9.0.0 with /etc/libvirt/libvirtd.conf: starts, listens for TLS on port 16514",
-		"test+tls://localhost/default?pkipath="+pki+": connected (TLS1.3, SECP256R1)")
+	connects := preflight("test+tls://localhost/default?pkipath=" + pki)
+	says(connects, 0, "libvirtd of libvirt 9.0.0 with /etc/libvirt/libvirtd.conf: starts, listens for TLS on port 16514")
+	if !strings.Contains(connects.stdout, "pkipath="+pki+": connected (TLS1.3, ") {
+		t.Errorf("the client does not connect: %v", connects)
+	}
 
 	// systemd runs, and the socket does not.
 	write(filepath.Join(run, "systemd/system/x.conf"), "", 0o644)

@@ -35,7 +35,7 @@ func (s *Server) runByUnit(d Daemon) conf.Run {
 	if x == nil {
 		return run
 	}
-	s.Findings = d.Units.Findings(d.Shown)
+	s.Findings = d.Units.Findings(x, d.Shown)
 	run.Listen = x.Arguments.Listen
 	run.SocketActivated = len(x.Passed()) > 0
 	s.tls, s.tcp = x.Takes("-tls"), x.Takes("-tcp")

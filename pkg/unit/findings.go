@@ -10,11 +10,9 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/finding"
 )
 
-// Findings says what is wrong with how the daemons are run. shown gives the name by which a file of the machine is called
-// here, in subjects; nil: its own. Of the daemon that is not the one that does TLS (see Remote) only that there are two is
-// said.
-func (s *Survey) Findings(shown func(path string) string) []finding.Finding {
-	d := s.Remote()
+// Findings says what is wrong with how a daemon is run. shown gives the name by which a file of the machine is called here,
+// in subjects; nil: its own. Of the other daemon only that there are two is said.
+func (s *Survey) Findings(d *Daemon, shown func(path string) string) []finding.Finding {
 	if d == nil {
 		return nil
 	}
@@ -60,7 +58,7 @@ func (j *judge) place(u Unit) string {
 func (j *judge) both() {
 	var up []*Daemon
 	for _, d := range j.s.Daemons {
-		if x := d.Socket(""); x != nil && x.Boots() || x == nil && d.Service.Boots() {
+		if d.Boots() {
 			up = append(up, d)
 		}
 	}
@@ -77,7 +75,7 @@ func (j *judge) both() {
 	}
 	j.add("two-daemons", j.place(other.Service), fmt.Sprintf("keep one of them, for %s: systemctl disable --now %s %s", j.d.Name,
 		other.Service.Name, strings.Join(names, " ")),
-		"%s and %s are both enabled: both serve /run/libvirt/libvirt-sock and port 16514", up[0].Name+".socket", up[1].Name+".socket")
+		"%s and %s are both started, and both serve /run/libvirt/libvirt-sock and port 16514", up[0].Name, up[1].Name)
 }
 
 // start reports what keeps the daemon from starting; the first counts.

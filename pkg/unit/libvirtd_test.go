@@ -210,7 +210,8 @@ func TestPassedSocketsAreTakenAsLibvirtdTakesThem(t *testing.T) {
 			}
 			enable(l, "libvirtd.service")
 			rule, message := "", ""
-			for _, f := range l.tree(t).Survey(nil).Findings(nil) {
+			s := l.tree(t).Survey(nil)
+			for _, f := range s.Findings(s.Remote(), nil) {
 				rule, message = f.Rule, f.LibvirtMessage
 			}
 			if rule != c.rule || message != c.message {

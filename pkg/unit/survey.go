@@ -355,3 +355,24 @@ func (t *Tree) unread(d *Daemon) []Assignment {
 	}
 	return out
 }
+
+// OpenRC reads a daemon's arguments where OpenRC has them, in /etc/conf.d, for machines without systemd. file is empty where
+// that file is not there.
+func (t *Tree) OpenRC(daemon string) (a Arguments, file string, err error) {
+	file = "/etc/conf.d/" + daemon
+	b, err := t.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return a, "", nil
+	}
+	if err != nil {
+		return a, "", err
+	}
+	var args []string
+	for _, v := range ParseEnvironment(b, file) {
+		if v.Name == strings.ToUpper(daemon)+"_OPTS" {
+			args = looseWords(v.Value)
+		}
+	}
+	a, err = ParseArguments(daemon, "/usr/sbin/"+daemon, args)
+	return a, file, err
+}

@@ -126,11 +126,17 @@ func TestWhatASurveySays(t *testing.T) {
 			rules: "two-daemons /usr/lib/systemd/system/libvirtd.service",
 			remedy: "keep one of them, for virtproxyd: systemctl disable --now libvirtd.service libvirtd.socket libvirtd-ro.socket libvirtd-admin.socket " +
 				"libvirtd-tcp.socket libvirtd-tls.socket"},
+		{name: "an enabled service of the monolithic daemon beside the modular ones", l: enable(host(nil, "libvirtd", "virtproxyd"), "libvirtd.service", "virtproxyd.socket",
+			"virtproxyd-tls.socket"), remote: "virtproxyd", passed: " -ro -admin -tls", tls: "16514", boots: true,
+			rules: "two-daemons /usr/lib/systemd/system/libvirtd.service"},
 		{name: "virtproxyd has no --listen", l: enable(host(layoutOf{"etc/default/virtproxyd": "VIRTPROXYD_ARGS=--listen\n"}, "virtproxyd"), "virtproxyd.socket"),
 			remote: "virtproxyd", passed: " -ro -admin", boots: true, rules: "daemon-arguments /etc/default/virtproxyd:1",
 			remedy: "take --listen out of /etc/default/virtproxyd:1, virtproxyd has no such option; systemctl enable --now virtproxyd-tls.socket"},
 		{name: "the variable of an older Debian", l: debian(layoutOf{"etc/default/libvirtd": "libvirtd_opts=\"-l\"\n"}), remote: "libvirtd", passed: " -ro -admin",
 			boots: true, rules: "arguments-unread /etc/default/libvirtd:1", remedy: `write LIBVIRTD_ARGS="-l" into /etc/default/libvirtd`},
+		{name: "the unit of an older Debian", l: mask(enable(host(layoutOf{"etc/default/libvirtd": "libvirtd_opts=\"-l\"\nLIBVIRTD_ARGS=-x\n",
+			etc + "libvirtd.service.d/11.conf": "[Service]\nExecStart=\nExecStart=/usr/sbin/libvirtd $libvirtd_opts\n"}, "libvirtd"), "libvirtd.service"), all("libvirtd")...),
+			remote: "libvirtd", boots: true, rules: "arguments-unread /etc/default/libvirtd:2", remedy: `write libvirtd_opts="-x" into /etc/default/libvirtd`},
 		{name: "the file of Fedora on Debian", l: debian(layoutOf{"etc/sysconfig/libvirtd": listen}), remote: "libvirtd", passed: " -ro -admin",
 			boots: true, rules: "arguments-unread /etc/sysconfig/libvirtd:1"},
 		{name: "a port of one's own", l: enable(debian(layoutOf{etc + "libvirtd-tls.socket.d/p.conf": "[Socket]\nListenStream=\nListenStream=192.0.2.5:16600\n"}),
@@ -193,7 +199,7 @@ func TestWhatASurveySays(t *testing.T) {
 				t.Error(diff)
 			}
 			var rules []string
-			found := s.Findings(nil)
+			found := s.Findings(d, nil)
 			for _, f := range found {
 				rules = append(rules, f.Rule+" "+f.Subject)
 			}
@@ -233,9 +239,30 @@ func TestTheUnitsOfThisMachine(t *testing.T) {
 	if x := d.Socket("-tls"); x == nil || len(x.Streams) != 1 || x.Streams[0].Port != 16514 || x.Descriptor != "libvirtd-tls.socket" {
 		t.Errorf("%+v", x)
 	}
-	for _, f := range s.Findings(nil) {
+	for _, f := range s.Findings(d, nil) {
 		if f.Severity == finding.Error {
 			t.Errorf("%+v", f)
+		}
+	}
+}
+
+func TestArgumentsWithOpenRC(t *testing.T) {
+	for _, c := range []struct {
+		l    layoutOf
+		want string
+	}{
+		{layoutOf{"etc/conf.d/libvirtd": "# x\nLIBVIRTD_OPTS=\"--listen\"\n"}, "true /etc/conf.d/libvirtd"},
+		{layoutOf{"etc/conf.d/libvirtd": "#LIBVIRTD_OPTS=\"--listen\"\n"}, "false /etc/conf.d/libvirtd"},
+		{layoutOf{"etc/default/libvirtd": ""}, ""},
+	} {
+		got := ""
+		if a, file, err := c.l.tree(t).OpenRC("libvirtd"); err != nil {
+			t.Error(err)
+		} else if file != "" {
+			got = fmt.Sprint(a.Listen) + " " + file
+		}
+		if got != c.want {
+			t.Errorf("%q, not %q", got, c.want)
 		}
 	}
 }
