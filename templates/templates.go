@@ -15,6 +15,8 @@ var sources embed.FS
 var functions = template.FuncMap{
 	"quote": quote,
 	"bool":  number,
+	"toml":  tomlText,
+	"tomls": tomlTexts,
 }
 
 // quote writes a string in libvirt's syntax, which has no escapes: double quotes, single quotes where those are inside.

@@ -33,6 +33,12 @@ type Member struct {
 	Addresses []netip.Addr
 	// Subject is its name in certificates. Zero: the Spec's base and CN=Name.
 	Subject dn.Name
+	// Kinds, Key and Lifetime are its own; zero: those of the Spec. Home is its home directory in the layout layout.User;
+	// empty: the Spec's.
+	Kinds    []layout.Kind
+	Key      certs.KeyAlgorithm
+	Lifetime time.Duration
+	Home     string
 }
 
 // ParseMember reads NAME[,ADDRESS...]: the first is the member's name, all of a server's are what clients may call it.
@@ -220,7 +226,11 @@ func (s Spec) wants() []want {
 	}
 	var out []want
 	for _, m := range s.Members {
-		for _, k := range kinds {
+		own := kinds
+		if len(m.Kinds) > 0 {
+			own = m.Kinds
+		}
+		for _, k := range own {
 			if k.ForQEMU() {
 				out = append(out, want{m, k, m.Role, sides(m.Role)})
 				continue
@@ -252,6 +262,12 @@ func (s Spec) order(w want) (ca.Order, error) {
 	}
 	o := ca.Order{Host: w.member.Name, Layout: string(w.kind), Key: s.Key}
 	o.Role, o.Subject, o.NotAfter = w.role, subject, s.NotAfter
+	if w.member.Key != "" {
+		o.Key = w.member.Key
+	}
+	if w.member.Lifetime > 0 {
+		o.NotAfter = s.Now.Add(w.member.Lifetime)
+	}
 	if w.role != certs.Client {
 		o.Names, o.Addresses = w.member.Names, w.member.Addresses
 	}
@@ -268,6 +284,9 @@ func (s Spec) place(m Member, k layout.Kind) layout.Place {
 		}
 		if s.Homes != nil {
 			p.Dir = s.Homes(m.Name)
+		}
+		if m.Home != "" {
+			p.Dir = m.Home
 		}
 	case layout.PkiPath:
 		p.Dir = "/"
