@@ -36,8 +36,8 @@ func values(n, columns int) string {
 	return strings.Repeat(row+",", n-1) + row
 }
 
-// Record writes certificates down, all of them or none. An entry without a State is Issued. When Record returns nil, the
-// entries are on the disk. A serial number that is known already gives a *DuplicateError.
+// Record writes certificates down, all of them or none. An entry without a State is Issued. One that is Foreign goes into
+// certdb's table only, as if another program had written it there. When Record returns nil, the entries are on the disk. A serial number that is known already gives a *DuplicateError.
 func (inv *Inventory) Record(ctx context.Context, entries ...Entry) error {
 	if len(entries) == 0 {
 		return nil
@@ -118,17 +118,17 @@ func rows(entries []Entry) (certificates, identities []any, err error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		switch {
-		case e.State == "":
+		if e.State == "" {
 			e.State = Issued
-		case e.State == Foreign:
-			return nil, nil, fmt.Errorf("certificate %s cannot be recorded as %s", e.Serial, e.State)
 		}
 		names, created := jsonList(e.Names), e.Created.UTC()
 		certificates = append(certificates,
 			serial, e.Authority, "" /* ca_label */, "good", 0 /* reason */, e.NotAfter.UTC(),
 			time.Time{}, // revoked_at: cfssl stores the zero time
 			string(e.PEM), created, e.NotBefore.UTC(), "{}" /* metadata */, names, e.CommonName)
+		if e.State == Foreign {
+			continue
+		}
 		identities = append(identities,
 			serial, e.Authority, e.Host, e.Role.String(), e.Layout, e.KeyID, e.Subject, names, jsonList(e.Addresses),
 			string(e.State), created.Unix())

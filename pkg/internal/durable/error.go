@@ -57,6 +57,8 @@ var (
 	ErrSymlink = errors.New("it is a symbolic link")
 	// ErrNotRegular says that there is something other than a regular file.
 	ErrNotRegular = errors.New("it is not a regular file")
+	// ErrNotDirectory says that there is something other than a directory.
+	ErrNotDirectory = errors.New("it is not a directory")
 	// ErrLocked says that another process holds the lock.
 	ErrLocked = errors.New("another process holds the lock")
 )
