@@ -16,6 +16,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 	"golang.org/x/term"
+
+	"github.com/virt-pki/virt-pki/pkg/cluster"
 )
 
 // The exit statuses. They are part of the command line's contract.
@@ -96,6 +98,7 @@ func (p *program) run(ctx context.Context, args []string) int {
 func (p *program) report(err error) int {
 	var s status
 	var u *usageError
+	var f *cluster.FileError
 	switch {
 	case err == nil:
 		return exitClean
@@ -104,6 +107,11 @@ func (p *program) report(err error) int {
 	case errors.As(err, &u):
 		p.complain(err)
 		return exitUsage
+	case errors.As(err, &f): // one message each
+		for _, problem := range f.Problems {
+			p.complain(problem)
+		}
+		return exitIncomplete
 	default:
 		p.complain(err)
 		return exitIncomplete

@@ -5,6 +5,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/chain"
+	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/handshake"
@@ -20,7 +21,8 @@ import (
 // commands lists the commands as the help shows them.
 func (p *program) commands() []*cli.Command {
 	return []*cli.Command{
-		p.initCommand(), p.issueCommand(), p.installCommand(), p.checkCommand(), p.collectCommand(), p.preflightCommand(), p.verifyCommand(),
+		p.initCommand(), p.planCommand(), p.applyCommand(),
+		p.issueCommand(), p.installCommand(), p.checkCommand(), p.collectCommand(), p.preflightCommand(), p.verifyCommand(),
 		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.priorityCommand(), p.confCommand(), p.explainCommand(), p.rulesCommand(),
 		p.renewCommand(), p.revokeCommand(), p.crlCommand(), p.listCommand(), p.expiryCommand(), p.reportCommand(), p.inventoryCommand(),
 		p.caCommand(p.caShowCommand(), p.caRotateCommand(), p.caExportCommand(), p.caImportCommand(), p.caServeCommand()),
@@ -30,7 +32,7 @@ func (p *program) commands() []*cli.Command {
 
 // catalogue gathers the rules of all packages.
 func catalogue() (finding.Catalogue, error) {
-	return finding.NewCatalogue(ca.Rules(), verify.Rules(), layout.Rules(), handshake.Rules(), uri.Rules(), probe.Rules(),
+	return finding.NewCatalogue(ca.Rules(), cluster.Rules(), verify.Rules(), layout.Rules(), handshake.Rules(), uri.Rules(), probe.Rules(),
 		conf.Rules(), priority.Rules(), preflight.Rules(), chain.Rules(),
 		unit.Rules())
 }

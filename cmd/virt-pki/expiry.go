@@ -23,7 +23,8 @@ func (p *program) expiryCommand() *cli.Command {
 		Name: "expiry", Category: "live", Usage: "what ends when, and what stops working then", ArgsUsage: "",
 		Description: `Says of everything in the authority's inventory that is in force, of the CA and of its revocation
 list when it ends, how many days are left and what stops working then. With --scan also of every
-certificate and list found in files below a directory, which needs no authority.
+certificate and list found in files below a directory, which needs no authority. With --spec it is
+the authority of that cluster file, and its files are scanned.
 
 Thresholds are a length of time (30d; of what lives shorter than twice that: half its life) or a
 share of the lifetime (20%). A stale revocation list is an error, before that it is a warning only:
@@ -33,11 +34,13 @@ EXAMPLES
    virt-pki expiry --authority ./cluster/authority
    virt-pki expiry --scan /etc/pki --warn 20% --error 5%
    virt-pki expiry --scan ./cluster --at +1y --all
+   virt-pki expiry --spec cluster.toml
    virt-pki expiry --prometheus --output /var/lib/node_exporter/virt-pki.prom
 
 EXIT STATUS
    0 nothing is due   1 something is at or above --fail-on   2 wrong usage   3 could not complete`,
 		Flags: append(authorityFlags(),
+			&cli.StringFlag{Name: "spec", Usage: "`FILE`: the cluster file that says where authority and files are"},
 			&cli.StringSliceFlag{Name: "scan", Usage: "`DIR`: also what is in the files below it"},
 			&cli.StringFlag{Name: "warn", Value: "30d", Usage: "`SPAN|SHARE`: a warning from then on"},
 			&cli.StringFlag{Name: "error", Value: "7d", Usage: "`SPAN|SHARE`: an error from then on"},
@@ -135,12 +138,15 @@ func (p *program) expiry(c *cli.Context) error {
 // gather fills the watch from the authority and from the directories to be scanned.
 func (p *program) gather(c *cli.Context, w *cluster.Watch, v *expiryView) error {
 	scans := c.StringSlice("scan")
-	if len(scans) == 0 || c.String("authority") != "" {
-		a, err := p.openAuthority(c)
+	if len(scans) == 0 || c.String("authority") != "" || c.IsSet("spec") {
+		a, cl, err := p.openListed(c)
 		if err != nil {
 			return err
 		}
 		defer a.Close()
+		if cl != nil {
+			scans = append(scans, cl.Dir)
+		}
 		entries, err := a.Inventory().List(c.Context, inventory.Filter{})
 		if err != nil {
 			return err

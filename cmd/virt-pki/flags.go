@@ -11,6 +11,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -77,24 +78,7 @@ func (p *program) at(c *cli.Context) (time.Time, error) {
 }
 
 // parseSpan reads a length of time in days, weeks, years or Go's units: 90d, 2w, 10y, 36h.
-func parseSpan(s string) (time.Duration, error) {
-	const day = 24 * time.Hour
-	units := map[byte]time.Duration{'d': day, 'w': 7 * day, 'y': 365 * day}
-	if s != "" {
-		if unit, ok := units[s[len(s)-1]]; ok {
-			var n int64
-			if _, err := fmt.Sscanf(s[:len(s)-1]+"\n", "%d\n", &n); err != nil || n < 0 || n > int64(250*365*day/unit) {
-				return 0, fmt.Errorf("%q is not a length of time such as 90d, 2w, 10y or 36h", s)
-			}
-			return time.Duration(n) * unit, nil
-		}
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, fmt.Errorf("%q is not a length of time such as 90d, 2w, 10y or 36h", s)
-	}
-	return d, nil
-}
+func parseSpan(s string) (time.Duration, error) { return cluster.ParseSpan(s) }
 
 // versions reads --libvirt; without it all measured versions.
 func versions(c *cli.Context) ([]verify.Version, error) {

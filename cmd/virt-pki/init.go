@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,9 +16,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
-	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/layout"
-	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 func (p *program) initCommand() *cli.Command {
@@ -38,6 +35,10 @@ EXAMPLES
    virt-pki init --out ./cluster --base 'C=GB,O=Acme' --layout libvirt,qemu \
         --peer kvm1.example.com,192.0.2.1 --peer kvm2.example.com,192.0.2.2 --client admin
    virt-pki init --out ./cluster ... --dry-run      what would be made
+   virt-pki init --spec cluster.toml
+
+What was made is described in cluster.toml in the authority's directory: change that file, and
+virt-pki plan says what follows from it.
 
 EXIT STATUS
    0 made and proven   2 wrong usage   3 could not complete; then nothing was made`,
@@ -48,6 +49,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "pkipath", Usage: "`DIR`: make this flat directory, for one server and one client"},
 			&cli.StringFlag{Name: "out", Usage: "`DIR`: make this directory, with one tree per host"},
 			databaseFlag(),
+			&cli.StringFlag{Name: "spec", Usage: "`FILE`: make what this cluster file says, see virt-pki plan --example"},
 			&cli.BoolFlag{Name: "prove-every-pair", Usage: "connect every server with every client even if these are more than 100,000 pairs"},
 			&cli.StringFlag{Name: "ca-subject", Usage: "`DN`: the CA's name", Value: "CN=virt-pki CA", DefaultText: "that of --base and CN=virt-pki CA"},
 			&cli.StringFlag{Name: "ca-key-type", Usage: "`TYPE`: of the CA's key, as in --key-type"},
@@ -92,6 +94,9 @@ func (p *program) init(c *cli.Context) error {
 		return usage("init takes no argument %q", c.Args().First()).
 			hint("name hosts with --server, --client and --peer")
 	}
+	if c.IsSet("spec") {
+		return p.initFromFile(c)
+	}
 	spec, err := p.spec(c)
 	if err != nil {
 		return err
@@ -116,13 +121,22 @@ func (p *program) init(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	double, found, err := p.foundation(c, spec, policy)
+	double, found, err := p.foundation(c, spec, policy, asked{func() (ca.Spec, error) { return askedByFlags(c, policy, spec.Now) }, true})
 	if err != nil {
 		return err
 	}
 	if err := defaultBase(c, &spec, double); err != nil {
 		return err
 	}
+	description, err := describe(c, spec, double)
+	if err != nil {
+		return err
+	}
+	return p.make(c, spec, double, found, description)
+}
+
+// make makes a new cluster of which everything is decoded. The description is what is kept with the authority, nil: nothing.
+func (p *program) make(c *cli.Context, spec cluster.Spec, double *ca.Authority, found founding, description []byte) error {
 	plan, err := spec.Plan(double)
 	if err != nil {
 		return err
@@ -153,7 +167,7 @@ func (p *program) init(c *cli.Context) error {
 	begun := p.now()
 	made, err := plan.Make(c.Context, func(ctx context.Context, dir string) (*ca.Authority, error) {
 		return found.authority(ctx, dir, secret)
-	}, cluster.Options{WriteOptions: writeOptions(), Progress: show, EveryPair: c.Bool("prove-every-pair")})
+	}, cluster.Options{WriteOptions: writeOptions(), Progress: show, EveryPair: c.Bool("prove-every-pair"), Description: description})
 	done()
 	found.settle(err == nil)
 	if err != nil {
@@ -183,47 +197,65 @@ func found(authority func(context.Context, string, []byte) (*ca.Authority, error
 	return founding{authority: authority, inDirectory: true, settle: func(bool) {}}
 }
 
-// foundation gives a double of the authority for the plan, and what makes the real one.
-func (p *program) foundation(c *cli.Context, spec cluster.Spec, policy ca.Policy) (*ca.Authority, founding, error) {
-	place, elsewhere, err := p.place(c)
-	switch {
-	case err != nil:
-		return nil, founding{}, err
-	case place.Remote != nil:
-		return p.remoteFoundation(c, spec, policy, place)
-	case !elsewhere && c.IsSet("ca-cert") != c.IsSet("ca-key"):
-		return nil, founding{}, usage("--ca-cert and --ca-key go together").hint("without --ca-cert: --ca-key pkcs11:... makes a new CA's key in a token")
-	case c.IsSet("ca-cert"):
-		return p.adoption(c, spec, policy, place)
-	}
-	cs := ca.Spec{Policy: policy, Now: spec.Now, Staged: true}
+// asked says what CA is to be made.
+type asked struct {
+	spec func() (ca.Spec, error)
+	// staged says that it is made within a new cluster, which appears whole.
+	staged bool
+}
+
+// askedByFlags decodes the flags that describe a new CA.
+func askedByFlags(c *cli.Context, policy ca.Policy, now time.Time) (ca.Spec, error) {
+	cs := ca.Spec{Policy: policy, Now: now}
+	var err error
 	subject := c.String("ca-subject")
 	if !c.IsSet("ca-subject") && c.IsSet("base") {
 		subject = c.String("base") + "," + subject
 	}
 	if cs.Subject, err = parseDN("--ca-subject", subject); err != nil {
-		return nil, founding{}, err
+		return cs, err
 	}
 	if t := c.String("ca-key-type"); t != "" {
 		if cs.Key, err = certs.ParseKeyAlgorithm(t); err != nil {
-			return nil, founding{}, invalid("--ca-key-type", t, err)
+			return cs, invalid("--ca-key-type", t, err)
 		}
 	}
 	span, err := parseSpan(c.String("ca-lifetime"))
 	if err != nil || span < time.Minute {
-		return nil, founding{}, usage("--ca-lifetime %s: not a length of time such as 10y or 3650d", shellQuote(c.String("ca-lifetime")))
+		return cs, usage("--ca-lifetime %s: not a length of time such as 10y or 3650d", shellQuote(c.String("ca-lifetime")))
 	}
-	cs.NotAfter = spec.Now.Add(span)
+	cs.NotAfter = now.Add(span)
 	for _, l := range []struct {
 		flag     string
 		excluded bool
 	}{{"permit", false}, {"exclude", true}} {
 		for _, text := range c.StringSlice(l.flag) {
 			if err := cs.Constraints.ParseConstraint(text, l.excluded); err != nil {
-				return nil, founding{}, invalid("--"+l.flag, text, err)
+				return cs, invalid("--"+l.flag, text, err)
 			}
 		}
 	}
+	return cs, nil
+}
+
+// foundation gives a double of the authority for the plan, and what makes the real one.
+func (p *program) foundation(c *cli.Context, spec cluster.Spec, policy ca.Policy, ask asked) (*ca.Authority, founding, error) {
+	place, elsewhere, err := p.place(c)
+	switch {
+	case err != nil:
+		return nil, founding{}, err
+	case place.Remote != nil:
+		return p.remoteFoundation(c, spec, policy, place, ask.staged)
+	case !elsewhere && c.IsSet("ca-cert") != c.IsSet("ca-key"):
+		return nil, founding{}, usage("--ca-cert and --ca-key go together").hint("without --ca-cert: --ca-key pkcs11:... makes a new CA's key in a token")
+	case c.IsSet("ca-cert"):
+		return p.adoption(c, spec, policy, place, ask.staged)
+	}
+	cs, err := ask.spec()
+	if err != nil {
+		return nil, founding{}, err
+	}
+	cs.Staged = ask.staged
 	double, err := cs.Rehearse()
 	if err != nil {
 		return nil, founding{}, err
@@ -248,11 +280,11 @@ func (p *program) foundation(c *cli.Context, spec cluster.Spec, policy ca.Policy
 }
 
 // adoption is foundation for a CA that exists.
-func (p *program) adoption(c *cli.Context, spec cluster.Spec, policy ca.Policy, place ca.Place) (*ca.Authority, founding, error) {
+func (p *program) adoption(c *cli.Context, spec cluster.Spec, policy ca.Policy, place ca.Place, staged bool) (*ca.Authority, founding, error) {
 	if err := onlyForNew(c, "--ca-cert"); err != nil {
 		return nil, founding{}, err
 	}
-	ad := ca.Adoption{CertPath: c.String("ca-cert"), KeyPath: c.String("ca-key"), Policy: policy, Now: spec.Now, Staged: true}
+	ad := ca.Adoption{CertPath: c.String("ca-cert"), KeyPath: c.String("ca-key"), Policy: policy, Now: spec.Now, Staged: staged}
 	var err error
 	if ad.Cert, err = p.read("the CA certificate", ad.CertPath); err != nil {
 		return nil, founding{}, err
@@ -358,24 +390,8 @@ func defaultBase(c *cli.Context, s *cluster.Spec, a *ca.Authority) error {
 	if err != nil {
 		return fmt.Errorf("reading the CA certificate: %w", err)
 	}
-	s.Base = baseOf(cert.Subject)
+	s.Base = cluster.BaseOf(cert.Subject)
 	return nil
-}
-
-// baseOf gives a CA's name without its final CN. Where a CN would remain there is no base: it would not be one.
-func baseOf(subject dn.Name) dn.Name {
-	rdns, err := subject.RDNs()
-	if err != nil {
-		return dn.Name{}
-	}
-	isCN := func(a dn.Attribute) bool { return a.Type == "CN" }
-	if n := len(rdns); n > 0 && slices.ContainsFunc(rdns[n-1], isCN) {
-		subject, rdns = subject.Parent(), rdns[:n-1]
-	}
-	if slices.ContainsFunc(rdns, func(rdn []dn.Attribute) bool { return slices.ContainsFunc(rdn, isCN) }) {
-		return dn.Name{}
-	}
-	return subject
 }
 
 // policy decodes for whom certificates must work.
@@ -388,23 +404,7 @@ func policy(c *cli.Context) (ca.Policy, error) {
 	if err != nil {
 		return o, err
 	}
-	oldest := named[0]
-	for _, v := range named[1:] {
-		if older(v, oldest) {
-			oldest = v
-		}
-	}
-	o.Libvirt = ca.Since(oldest)
-	for _, v := range named {
-		if !slices.Contains(o.Libvirt, v) {
-			o.Libvirt = append(o.Libvirt, v)
-		}
-	}
-	return o, nil
-}
-
-func older(a, b verify.Version) bool {
-	return !a.AtLeast(b.Major, b.Minor) || a.Major == b.Major && a.Minor == b.Minor && (a.Micro < b.Micro || !a.NoKeyEncipherment && b.NoKeyEncipherment)
+	return cluster.PolicyFor(named, o.StrictKeyUsage), nil
 }
 
 // writeOptions gives files to whom they belong where this process may.

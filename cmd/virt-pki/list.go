@@ -29,6 +29,9 @@ func (p *program) listCommand() *cli.Command {
 		Description: `Lists the certificates in the authority's inventory that are in force, or those of the named hosts
 and clients. With --all also what is revoked, superseded or abandoned.
 
+With --spec it is the authority of that cluster file, and what the file asks for and nothing in
+force is for is listed as missing.
+
 With --scan also what lies in files below a directory, and where: certificates of the inventory get
 their files; "unknown" are those that the authority has signed and the inventory does not know
 ("virt-pki inventory adopt" takes them in), "other-ca" are those of others. Without --authority the
@@ -41,11 +44,13 @@ EXAMPLES
    virt-pki list --authority ./cluster/authority
    virt-pki list kvm1.example.com --all
    virt-pki list --role client --csv > clients.csv
+   virt-pki list --spec cluster.toml
    virt-pki list --scan ./cluster --scan /etc/pki --authority ./cluster/authority
 
 EXIT STATUS
    0 listed   1 nothing of the kind is there   2 wrong usage   3 could not complete`,
 		Flags: append(authorityFlags(),
+			&cli.StringFlag{Name: "spec", Usage: "`FILE`: the cluster file that says what there should be"},
 			&cli.StringSliceFlag{Name: "scan", Usage: "`DIR`: also what is in the files below it"},
 			&cli.BoolFlag{Name: "all", Usage: "also what is revoked, superseded or abandoned"},
 			&cli.StringFlag{Name: "role", Usage: "`ROLE`: only server, client or peer"},
@@ -77,8 +82,8 @@ func (p *program) list(c *cli.Context) error {
 		return (len(names) == 0 || slices.ContainsFunc(names, func(n string) bool { return named(e, n) })) &&
 			(f.Role == 0 || e.Role == f.Role) && (f.Layout == "" || e.Layout == f.Layout)
 	}
-	if len(c.StringSlice("scan")) == 0 || c.String("authority") != "" {
-		a, err := p.openAuthority(c)
+	if len(c.StringSlice("scan")) == 0 || c.String("authority") != "" || c.IsSet("spec") {
+		a, cl, err := p.openListed(c)
 		if err != nil {
 			return err
 		}
@@ -86,6 +91,17 @@ func (p *program) list(c *cli.Context) error {
 		v.Authority = a.Dir()
 		if err := v.inventory(c, a, f, keep, found, p.now()); err != nil {
 			return err
+		}
+		if cl != nil {
+			missing, err := p.missing(c, cl, a)
+			if err != nil {
+				return err
+			}
+			for _, e := range missing {
+				if keep(e) {
+					v.Certificates = append(v.Certificates, viewCertificate(e))
+				}
+			}
 		}
 	} else {
 		v.files(nil, found.Certificates, keep)
@@ -324,4 +340,43 @@ func writeCSV(out io.Writer, list []certificateView) error {
 	}
 	w.Flush()
 	return w.Error()
+}
+
+// missingState is the state of what a cluster file asks for and was never issued.
+const missingState = "missing"
+
+// openListed opens the authority, by the cluster file where one is given.
+func (p *program) openListed(c *cli.Context) (*ca.Authority, *cluster.Cluster, error) {
+	if !c.IsSet("spec") {
+		a, err := p.openAuthority(c)
+		return a, nil, err
+	}
+	if c.IsSet("authority") {
+		return nil, nil, usage("--spec excludes --authority: the file names it")
+	}
+	cl, err := p.specFile(c)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := p.specAuthority(c, cl)
+	if err == nil && a == nil {
+		err = &hintedError{fmt.Errorf("%s: there is no authority yet", quote(cl.Founding.Dir)), []string{"make it: virt-pki init --spec " + pathArgument(cl.File)}}
+	}
+	return a, cl, err
+}
+
+// missing gives what a cluster file asks for and nothing in force is for.
+func (p *program) missing(c *cli.Context, cl *cluster.Cluster, a *ca.Authority) ([]inventory.Entry, error) {
+	entries, err := a.Inventory().List(c.Context, inventory.Filter{InForce: true})
+	if err != nil {
+		return nil, err
+	}
+	wanted, err := cl.Missing(entries)
+	if err != nil {
+		return nil, err
+	}
+	for i := range wanted {
+		wanted[i].State = missingState
+	}
+	return wanted, nil
 }

@@ -14,18 +14,22 @@ func (p *program) progress(quiet bool) (show func(stage string, done, total int)
 	}
 	var mu sync.Mutex
 	begun := p.now()
-	var last time.Time
+	var last, since time.Time
+	stage := ""
 	shown := false
-	show = func(stage string, done, total int) {
+	show = func(what string, done, total int) {
 		mu.Lock()
 		defer mu.Unlock()
 		now := p.now()
+		if what != stage {
+			stage, since = what, now
+		}
 		// What is over in the blink of an eye needs no progress.
 		if now.Sub(begun) < 300*time.Millisecond || done < total && now.Sub(last) < 100*time.Millisecond {
 			return
 		}
 		last, shown = now, true
-		fmt.Fprintf(p.stderr, "\r\x1b[K%s %d of %d", stage, done, total)
+		fmt.Fprintf(p.stderr, "\r\x1b[K%s %d of %d%s", stage, done, total, timeLeft(now.Sub(since), done, total))
 	}
 	clear = func() {
 		mu.Lock()
@@ -35,4 +39,19 @@ func (p *program) progress(quiet bool) (show func(stage string, done, total int)
 		}
 	}
 	return show, clear
+}
+
+// timeLeft says how long the rest of a stage will take, once that can be told.
+func timeLeft(spent time.Duration, done, total int) string {
+	if spent < time.Second || done <= 0 || done >= total {
+		return ""
+	}
+	left := time.Duration(float64(spent) / float64(done) * float64(total-done))
+	switch {
+	case left < 2*time.Second:
+		return ""
+	case left < 2*time.Minute:
+		return fmt.Sprintf(", %d seconds left", int(left.Seconds()+0.5))
+	}
+	return fmt.Sprintf(", %d minutes left", int(left.Minutes()+0.5))
 }

@@ -331,7 +331,7 @@ func (p *program) tokenAdoption(c *cli.Context, ad ca.Adoption, place ca.Place) 
 }
 
 // remoteFoundation is foundation for a CA that signs elsewhere: its certificate is asked for there, or given.
-func (p *program) remoteFoundation(c *cli.Context, spec cluster.Spec, policy ca.Policy, place ca.Place) (*ca.Authority, founding, error) {
+func (p *program) remoteFoundation(c *cli.Context, spec cluster.Spec, policy ca.Policy, place ca.Place, staged bool) (*ca.Authority, founding, error) {
 	if err := onlyForNew(c, "--signer"); err != nil {
 		return nil, founding{}, err
 	}
@@ -339,7 +339,7 @@ func (p *program) remoteFoundation(c *cli.Context, spec cluster.Spec, policy ca.
 	if err != nil {
 		return nil, founding{}, err
 	}
-	ad := ca.Adoption{CertPath: place.Remote.URL, Policy: policy, Now: spec.Now, Staged: true, Remote: client, Place: place}
+	ad := ca.Adoption{CertPath: place.Remote.URL, Policy: policy, Now: spec.Now, Staged: staged, Remote: client, Place: place}
 	if name := c.String("ca-cert"); name != "" {
 		ad.CertPath = name
 		ad.Cert, err = p.read("the CA certificate", name)

@@ -64,7 +64,7 @@ func New(der []byte, key crypto.Signer, policy Policy, recorder Recorder) (*Auth
 	policy = policy.withDefaults()
 	a := &Authority{cert: cert, policy: policy, limits: constraintsOf(cert), recorder: recorder,
 		algorithm: signer.DefaultSigAlgo(publicOnly{public: cert.PublicKey}),
-		profiles:  map[bool]*config.Signing{false: signingPolicy(policy, false), true: signingPolicy(policy, true)},
+		profiles:  profilesOf(policy),
 	}
 	a.bundle = [][]byte{cert.Raw}
 	a.lint = &rehearsal{ca: cert, algorithm: a.algorithm}
@@ -72,6 +72,11 @@ func New(der []byte, key crypto.Signer, policy Policy, recorder Recorder) (*Auth
 		err = a.setKey(key)
 	}
 	return a, err
+}
+
+// profilesOf gives cfssl's signing profiles for a policy.
+func profilesOf(policy Policy) map[bool]*config.Signing {
+	return map[bool]*config.Signing{false: signingPolicy(policy, false), true: signingPolicy(policy, true)}
 }
 
 // setKey takes the key after having checked that it is the certificate's.

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -19,14 +20,14 @@ type Action string
 
 // The actions, in the order in which they are done.
 const (
-	// Found makes the authority.
+	// MakeAuthority makes the authority.
 	MakeAuthority Action = "make-authority"
 	// SetPolicy has the authority issue for other libvirt versions.
 	SetPolicy Action = "set-policy"
 	// Record notes in the inventory that a certificate is in its place.
 	Record Action = "record"
-	// Adopt takes a certificate that is there into the inventory as it is.
-	Adopt Action = "adopt"
+	// TakeOver takes a certificate that is there into the inventory as it is.
+	TakeOver Action = "adopt"
 	// Issue makes an identity where there is none, Replace one in the place of another, which is kept beside.
 	Issue   Action = "issue"
 	Replace Action = "replace"
@@ -146,12 +147,33 @@ type Known struct {
 	issued func(*certs.Certificate) bool
 }
 
+// A RotatingError says that the authority's CA is being replaced: which certificates and CA files are right is then for the
+// stages of the rotation to say.
+type RotatingError struct {
+	Authority string
+	Stage     ca.RotationStage
+}
+
+// Error names the stage.
+func (e *RotatingError) Error() string {
+	return fmt.Sprintf("the CA of %q is being replaced (stage %q): nothing is planned meanwhile", e.Authority, e.Stage)
+}
+
+// Hints names the way on.
+func (e *RotatingError) Hints() []string {
+	return []string{"how far it is: virt-pki ca rotate status --authority " + word(e.Authority)}
+}
+
 // Know asks an authority. The options say whether owners count, which only root can set.
 func Know(ctx context.Context, a *ca.Authority, o layout.WriteOptions) (Known, error) {
 	k := Known{ID: a.ID(), Dir: a.Dir(), Bundle: a.BundlePEM(), NotAfter: a.NotAfter(), Policy: a.Policy(),
 		issued: func(c *certs.Certificate) bool { _, err := a.KeyOf(c); return err == nil }}
 	if o.SetOwners {
 		k.owner = &o
+	}
+	if r, ok := a.Rotation(); ok {
+		next, _ := r.Next()
+		return k, &RotatingError{a.Dir(), next}
 	}
 	var err error
 	if k.CAs, err = a.Certificates(); err != nil {

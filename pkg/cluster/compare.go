@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -30,6 +31,7 @@ type comparison struct {
 	byText   map[string]int   // the entry of a certificate's file
 	byKeyID  map[string][]int // of those that were issued and not published
 	shapes   map[string]string
+	shape    []byte // of the latest certificate
 	extraCAs map[string]bool
 	// inPlace are entries that were found where they belong.
 	inPlace []bool
@@ -60,9 +62,10 @@ func (d *comparison) run() {
 		}
 	}
 	d.dropped()
+	slices.SortStableFunc(d.changes.Notes, func(a, b Note) int { return cmp.Or(cmp.Compare(a.Member, b.Member), cmp.Compare(a.Text, b.Text)) })
 	d.access()
 	order := map[Action]int{}
-	for i, a := range []Action{MakeAuthority, SetPolicy, Record, Adopt} {
+	for i, a := range []Action{MakeAuthority, SetPolicy, Record, TakeOver} {
 		order[a] = i - 10
 	}
 	slices.SortStableFunc(d.changes.Steps, func(a, b Step) int { return order[a.Action] - order[b.Action] })
@@ -252,7 +255,7 @@ func (d *comparison) theirs(step Step, text string, cert *certs.Certificate) who
 	step.Why = []Why{{NotOurs, text}}
 	switch {
 	case d.allow.Adopt && cert != nil:
-		step.Action, step.cert = Adopt, cert
+		step.Action, step.cert = TakeOver, cert
 	case d.allow.Force:
 		// It is kept beside.
 	case cert != nil:
@@ -277,9 +280,9 @@ func (d *comparison) judgePair(step Step, w want, certFiles, keyFiles []sighting
 			absent = true
 			continue
 		}
-		e, c, err := d.identify(s.Data)
-		if err != nil {
-			return d.theirs(step, fmt.Sprintf("%s is no certificate: %v", d.shown(step.place, s.item.Path), err), nil)
+		e, c := d.identify(s), s.cert
+		if s.fault != nil {
+			return d.theirs(step, fmt.Sprintf("%s is no certificate: %v", d.shown(step.place, s.item.Path), s.fault), nil)
 		}
 		differ = differ || cert != nil && !bytes.Equal(cert.Raw, c.Raw)
 		if cert == nil || e == nil && entry != nil { // one that is not ours decides
@@ -320,9 +323,10 @@ func (d *comparison) judgePair(step Step, w want, certFiles, keyFiles []sighting
 			why[len(why)-1] = Why{Missing, "one of its certificate files is not there"}
 		}
 	}
-	for _, k := range keyFiles {
+	for i, k := range keyFiles {
 		name := d.shown(step.place, k.item.Path)
 		switch {
+		case !certFiles[i].There: // what the key belongs to cannot be told
 		case !k.There && d.allow.Force:
 			why = append(why, Why{Missing, "its key is not there"})
 		case !k.There:
@@ -403,20 +407,19 @@ func (d *comparison) unfinished(w want, keyID string) *inventory.Entry {
 	return nil
 }
 
-// identify finds the entry of a certificate's file.
-func (d *comparison) identify(text []byte) (*inventory.Entry, *certs.Certificate, error) {
-	cert, err := certs.ImportPEM(text)
-	if err != nil {
-		return nil, nil, err
+// identify finds the entry of a certificate's file; nil: there is none.
+func (d *comparison) identify(s sighting) *inventory.Entry {
+	if s.cert == nil {
+		return nil
 	}
-	i, ok := d.byText[string(text)]
+	i, ok := d.byText[string(s.Data)]
 	if !ok {
-		i, ok = d.byText[string(cert.PEM())] // with others after it, or written by another program
+		i, ok = d.byText[string(s.cert.PEM())] // with others after it, or written by another program
 	}
 	if !ok {
-		return nil, cert, nil
+		return nil
 	}
-	return &d.known.Entries[i], cert, nil
+	return &d.known.Entries[i]
 }
 
 // reasons gives what speaks against a certificate of the authority's.
@@ -450,7 +453,8 @@ func (d *comparison) reasons(w want, e inventory.Entry, cert *certs.Certificate)
 	if !sameSet(addresses, o.Addresses) {
 		add(AddressChanged, "%s", difference("address", addresses, o.Addresses))
 	}
-	if e.Role != 0 && e.State != inventory.Foreign && e.Role != w.role && e.Role != certs.Peer {
+	// One without purposes, which was adopted, is good for both.
+	if e.Role != 0 && e.State != inventory.Foreign && e.Role != w.role && !(e.Role == certs.Peer && cert.ExtKeyUsage == nil) {
 		add(RoleChanged, "it is for a %s, and is to be for a %s", e.Role, w.role)
 	}
 	if kind, ok := certs.AlgorithmOf(cert.PublicKey); w.member.Key != "" && kind != w.member.Key {
@@ -480,17 +484,27 @@ func (d *comparison) reasons(w want, e inventory.Entry, cert *certs.Certificate)
 // compat says which libvirt of those that must would not accept the certificate. What the rules look at besides dates and
 // names is alike for many certificates, and is judged once.
 func (d *comparison) compat(w want, cert *certs.Certificate) string {
-	var shape strings.Builder
-	fmt.Fprintf(&shape, "%d %d %s %T", w.role, cert.Version, cert.SignatureAlgorithm, cert.PublicKey)
+	shape := d.shape[:0]
+	shape = append(shape, byte(w.role), byte(len(w.fills)), byte(cert.Version))
+	shape = append(append(shape, cert.SignatureAlgorithm...), 0)
+	kind, ok := certs.AlgorithmOf(cert.PublicKey)
+	if !ok {
+		shape = fmt.Appendf(shape, "%T", cert.PublicKey)
+	}
+	shape = append(append(shape, kind...), 0)
 	for _, x := range cert.Extensions {
+		shape = append(append(shape, x.OID...), 0)
+		if x.Critical {
+			shape = append(shape, 1)
+		}
 		switch x.OID {
 		case "2.5.29.14", "2.5.29.17", "2.5.29.35": // identifiers and names
-			fmt.Fprintf(&shape, " %s %v", x.OID, x.Critical)
 		default:
-			fmt.Fprintf(&shape, " %s %v %x", x.OID, x.Critical, x.Value)
+			shape = append(append(shape, x.Value...), 0)
 		}
 	}
-	key := shape.String()
+	d.shape = shape
+	key := string(shape)
 	if text, ok := d.shapes[key]; ok {
 		return text
 	}

@@ -6,5 +6,9 @@
 // beside its place, proven there by real TLS handshakes between every server and every client ([Prove]), synchronised and
 // renamed. [Plan.Add] issues into an authority that exists.
 //
+// A cluster that lives is described in a file, cluster.toml: [ParseFile] reads it strictly, [Spec.Look] looks at the disk,
+// [Cluster.Compare] says what differs and why, a pure function of the file, the inventory, the disk and the time, and
+// [Cluster.Apply] does it, with the same machinery. [Renew] replaces certificates without such a file.
+//
 // The package reads no configuration of libvirt and knows nothing of what runs on the hosts.
 package cluster

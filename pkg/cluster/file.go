@@ -14,6 +14,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/dnmatch"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/priority"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -197,6 +198,9 @@ func (r *fileReader) read(c *Cluster, top *table) {
 	default:
 		c.Dir = r.path(out)
 	}
+	if c.Dir == c.Founding.Dir {
+		r.problem("out", "the authority has a directory of its own: [authority] dir = \"authority\"", "this is the directory of the authority, too")
+	}
 	r.readLists(lists)
 	hosts, clients := top.each("hosts"), top.each("clients")
 	for _, t := range hosts {
@@ -321,14 +325,26 @@ func (r *fileReader) readDefaults(c *Cluster, t *table) {
 	if c.Due, ok = value(t, "renew", "33%", func(s string) (Threshold, error) { return ParseThreshold(s, ParseSpan) }); !ok {
 		c.Due = Threshold{Share: defaultDue}
 	}
-	if v, ok := value(t, "libvirt", "9.0", verify.ParseVersion); ok {
-		r.versions = append(r.versions, v)
+	if v, ok := value(t, "libvirt", "9.0", parseVersions); ok {
+		r.versions = append(r.versions, v...)
 	}
 	d.priority = r.priority(c, t)
 	d.list, _ = t.text("dn_list", "admins")
 	c.QEMUGroup, _ = t.text("qemu_group", "kvm")
 	c.PrivateClientKey = t.flag("private_client_key")
 	t.done()
+}
+
+// parseVersions reads several versions, as the option --libvirt has them.
+func parseVersions(s string) (out []verify.Version, err error) {
+	for _, w := range strings.Split(s, ",") {
+		v, err := verify.ParseVersion(strings.TrimSpace(w))
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
 }
 
 // parseHostRole reads the role of a host.
@@ -599,6 +615,13 @@ func leaves(err error) []error {
 	return []error{err}
 }
 
+// Whole reports whether everything can be made in one step that happens or does not: the authority is to be in the directory
+// of the files, and that is not there or empty.
+func (c *Cluster) Whole() bool {
+	dir, err := filepath.Abs(c.Dir)
+	return err == nil && c.Founding.Dir == filepath.Join(c.Dir, AuthorityName) && Spec{Dir: c.Dir}.free(dir) == nil
+}
+
 // Spec gives what the file asks for as a Spec. The subject is the CA's, with whose name subjects begin unless the file says
 // another beginning.
 func (c *Cluster) Spec(now time.Time, subject dn.Name) Spec {
@@ -619,4 +642,32 @@ func (c *Cluster) Line(member string) int {
 		return 0
 	}
 	return c.doc.index.lines[path+".name"]
+}
+
+// Missing gives what the file asks for and none of the entries, which are those in force, is for.
+func (c *Cluster) Missing(entries []inventory.Entry) ([]inventory.Entry, error) {
+	identity := func(host string, role certs.Role, kind string) string {
+		return host + "\x00" + role.String() + "\x00" + kind
+	}
+	there := map[string]bool{}
+	for _, e := range entries {
+		there[identity(e.Host, e.Role, e.Layout)] = true
+	}
+	var out []inventory.Entry
+	s := c.Spec(time.Time{}, c.Founding.Subject)
+	for _, w := range s.wants() {
+		if there[identity(w.member.Name, w.role, string(w.kind))] {
+			continue
+		}
+		o, err := s.order(w)
+		if err != nil {
+			return nil, err
+		}
+		e := inventory.Entry{Host: w.member.Name, Role: w.role, Layout: string(w.kind), Names: o.Names, Addresses: o.Addresses}
+		if e.Subject, err = o.Subject.Text(); err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
 }

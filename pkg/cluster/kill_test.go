@@ -131,6 +131,8 @@ func run(what string, args []string, step func(string)) error {
 		return runOperator(args)
 	case "publish":
 		return runPublisher(args)
+	case "apply":
+		return runApply(args[0], step)
 	}
 	if what == "rotate" {
 		return runRotate(args[0], args[1], step)

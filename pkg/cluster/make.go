@@ -29,9 +29,14 @@ type Options struct {
 	Progress func(stage string, done, total int)
 	// EveryPair has every server connected with every client in the proof, however many they are.
 	EveryPair bool
+	// Description is a cluster file that Make puts beside the authority (DescriptionName); nil: none.
+	Description []byte
 	// Step, when set, is called before each step on disk. Tests stop there.
 	Step func(step string)
 }
+
+// DescriptionName is the cluster file in an authority's directory that says what was made with it.
+const DescriptionName = "cluster.toml"
 
 func (o Options) progress(stage string, total int) func(int) {
 	if o.Progress == nil {
@@ -160,6 +165,11 @@ func (p *Plan) fill(ctx context.Context, stage *durable.Staging, found Found, o 
 	var ok bool
 	if q.prepared, ok = authority.TakeOver(p.authority, p.prepared); !ok {
 		if q.prepared, err = p.spec.prepare(authority, p.wants); err != nil {
+			return Made{}, err
+		}
+	}
+	if o.Description != nil {
+		if err := stage.Write(durable.File{Name: path.Join(AuthorityName, DescriptionName), Data: o.Description, Mode: 0o644}); err != nil {
 			return Made{}, err
 		}
 	}

@@ -131,6 +131,15 @@ func (p *Plan) Identities() []Planned {
 	return out
 }
 
+// orderOf gives what was asked for, or would be of an identity that exists.
+func (p *Plan) orderOf(i int) ca.Order {
+	if p.prepared[i] != nil {
+		return p.prepared[i].Order()
+	}
+	o, _ := p.spec.order(p.wants[i]) // Compare has made it before
+	return o
+}
+
 // tree is where a member's files lie, from here.
 func (s Spec) tree(m Member) string {
 	if s.flat() {

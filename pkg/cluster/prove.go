@@ -298,7 +298,7 @@ func (p *Plan) readEnd(fsys fs.FS, i int, role certs.Role, versions []verify.Ver
 	if role != certs.Server || len(e.creds.Chain) == 0 {
 		return e, failures
 	}
-	o := p.prepared[i].Order()
+	o := p.orderOf(i)
 	e.hosts = append(e.hosts, o.Names...)
 	for _, a := range o.Addresses {
 		e.hosts = append(e.hosts, a.String())

@@ -610,14 +610,20 @@ func rest(text []byte) []byte {
 	return after
 }
 
-// backup keeps what a file holds; a key is for its owner only, whoever may read the one in use.
+// backup keeps what a file holds.
 func (w *renewer) backup(d *durable.Dir, h holding, name string, part layout.Part, data []byte, info fs.FileInfo) (string, error) {
+	to, err := keepBeside(d, name, part, data, info, w.Now)
+	return h.Shown(to), err
+}
+
+// keepBeside keeps what a file holds as FILE.old-TIME; a key is for its owner only, whoever may read the one in use.
+func keepBeside(d *durable.Dir, name string, part layout.Part, data []byte, info fs.FileInfo, now time.Time) (string, error) {
 	mode := info.Mode().Perm()
 	if part == layout.Key {
 		mode &= 0o600
 	}
 	for i := 0; ; i++ {
-		to := name + ".old-" + w.Now.UTC().Format("20060102T150405Z")
+		to := name + ".old-" + now.UTC().Format("20060102T150405Z")
 		if i > 0 {
 			to += fmt.Sprintf(".%d", i)
 		}
@@ -625,7 +631,7 @@ func (w *renewer) backup(d *durable.Dir, h holding, name string, part layout.Par
 		if errors.Is(err, fs.ErrExist) && i < 100 {
 			continue
 		}
-		return h.Shown(to), err
+		return to, err
 	}
 }
 

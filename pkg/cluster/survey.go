@@ -15,6 +15,7 @@ import (
 	"path"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -47,6 +48,9 @@ type sighting struct {
 	item layout.Item
 	durable.Sight
 	key keySight
+	// cert is the first certificate of a certificate's file, fault why there is none.
+	cert  *certs.Certificate
+	fault error
 }
 
 // keySight says what a private key's file holds. The key itself is not kept.
@@ -98,10 +102,15 @@ func (s Spec) wantedPlaces(wants []want) [][]aPlace {
 }
 
 // itemCache gives the items of places; those of all hosts are alike.
-type itemCache map[string][]layout.Item
+type itemCache map[itemKey][]layout.Item
+
+type itemKey struct {
+	layout.Place
+	server, client bool
+}
 
 func (c itemCache) items(p aPlace) []layout.Item {
-	key := fmt.Sprint(p.Place, p.roles)
+	key := itemKey{p.Place, slices.Contains(p.roles, certs.Server), slices.Contains(p.roles, certs.Client)}
 	items, ok := c[key]
 	if !ok {
 		items = p.Items(p.roles...)
@@ -210,11 +219,23 @@ func lookAt(view *durable.Viewer, top string, items []layout.Item) []sighting {
 		out[i] = sighting{item: item, Sight: view.Look(path.Join(top, item.Path), item.Part != layout.Directory, limit)}
 	}
 	for i := range out {
+		if c := &out[i]; c.item.Part == layout.Cert && c.There {
+			for j := range i { // QEMU's identity of a peer lies there twice
+				if out[j].cert != nil && bytes.Equal(out[j].Data, c.Data) {
+					c.cert = out[j].cert
+				}
+			}
+			if c.cert == nil {
+				c.cert, c.fault = certs.ImportPEM(c.Data)
+			}
+		}
+	}
+	for i := range out {
 		if k := &out[i]; k.item.Part == layout.Key && k.There {
-			var cert []byte
+			var cert *certs.Certificate
 			for j := range out {
 				if out[j].item.Part == layout.Cert && out[j].item.Role == k.item.Role {
-					cert = out[j].Data
+					cert = out[j].cert
 				}
 			}
 			k.key = judgeKey(*k, cert)
@@ -227,13 +248,13 @@ func lookAt(view *durable.Viewer, top string, items []layout.Item) []sighting {
 
 // judgeKey says whether a key's file holds the key of the certificate beside it. A key in PKCS#8 mostly has its public part
 // in it; only where that is not the certificate's the key is read, which costs more.
-func judgeKey(s sighting, cert []byte) keySight {
+func judgeKey(s sighting, cert *certs.Certificate) keySight {
 	if s.Err != nil || !s.Mode.IsRegular() {
 		return keySight{state: keyUnread}
 	}
 	var public any
-	if c, err := certs.ImportPEM(cert); err == nil {
-		public = c.PublicKey
+	if cert != nil {
+		public = cert.PublicKey
 		if block, _ := pem.Decode(s.Data); block != nil && block.Type == "PRIVATE KEY" {
 			part := publicPart(public)
 			same := len(part) > 0 && bytes.Contains(block.Bytes, part)
