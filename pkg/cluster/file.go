@@ -127,7 +127,7 @@ func PolicyFor(named []verify.Version, strict bool) ca.Policy {
 	}
 	oldest := named[0]
 	for _, v := range named[1:] {
-		if older(v, oldest) {
+		if olderLibvirt(v, oldest) {
 			oldest = v
 		}
 	}
@@ -140,7 +140,7 @@ func PolicyFor(named []verify.Version, strict bool) ca.Policy {
 	return p
 }
 
-func older(a, b verify.Version) bool {
+func olderLibvirt(a, b verify.Version) bool {
 	return !a.AtLeast(b.Major, b.Minor) || a.Major == b.Major && a.Minor == b.Minor && (a.Micro < b.Micro || !a.NoKeyEncipherment && b.NoKeyEncipherment)
 }
 
