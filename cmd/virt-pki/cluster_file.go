@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -134,6 +133,9 @@ func (p *program) foundAlone(c *cli.Context, cl *cluster.Cluster) (*ca.Authority
 	if _, err := spec.Plan(double); err != nil { // before anything is made
 		return nil, err
 	}
+	if err := p.checkDatabase(c); err != nil {
+		return nil, err
+	}
 	var secret []byte
 	if found.inDirectory {
 		if secret, err = p.passphrase(c).forNew(); err != nil {
@@ -148,7 +150,10 @@ func (p *program) foundAlone(c *cli.Context, cl *cluster.Cluster) (*ca.Authority
 	if err := made.Close(); err != nil {
 		return nil, err
 	}
-	a, err := ca.Open(context.WithoutCancel(c.Context), cl.Founding.Dir)
+	if err := p.settleInventory(c, cl.Founding.Dir); err != nil {
+		return nil, err
+	}
+	a, err := p.openAuthorityIn(c, cl.Founding.Dir)
 	if err != nil {
 		return nil, err
 	}

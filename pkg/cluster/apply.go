@@ -315,15 +315,18 @@ func (w *applier) publish(ctx context.Context, list []inventory.Entry) error {
 			abandoned = append(abandoned, e.Key)
 		}
 	}
-	w.step("mark")
+	// In this order: as long as the new ones are not marked, the next run knows that there is something to mark.
 	inv := w.authority.Inventory()
-	if err := inv.MarkPublished(ctx, published...); err != nil {
-		return err
-	}
+	w.step("mark as superseded")
 	if err := inv.MarkSuperseded(ctx, superseded...); err != nil {
 		return err
 	}
-	return inv.Abandon(ctx, abandoned...)
+	w.step("mark as abandoned")
+	if err := inv.Abandon(ctx, abandoned...); err != nil {
+		return err
+	}
+	w.step("mark as published")
+	return inv.MarkPublished(ctx, published...)
 }
 
 // adopt writes a certificate that was found into the inventory: one of this CA as if it had been issued for its place, one of
@@ -344,7 +347,10 @@ func (w *applier) adopt(ctx context.Context, s Step) error {
 	if errors.Is(err, inventory.ErrDuplicateSerial) {
 		return nil // the same certificate lies in several places
 	}
-	return err
+	if err != nil || e.State == inventory.Foreign {
+		return err
+	}
+	return w.publish(ctx, []inventory.Entry{e}) // it has the place of what was issued for it before
 }
 
 // foreignEntry describes another CA's certificate.

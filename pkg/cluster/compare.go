@@ -28,11 +28,12 @@ type comparison struct {
 	allow   Allowance
 	changes Changes
 
-	byText   map[string]int   // the entry of a certificate's file
-	byKeyID  map[string][]int // of those that were issued and not published
-	shapes   map[string]string
-	shape    []byte // of the latest certificate
-	extraCAs map[string]bool
+	byText  map[string]int   // the entry of a certificate's file
+	byKeyID map[string][]int // of those that were issued or published
+	// byIdentity are the entries of a host, role and layout.
+	byIdentity map[string][]int
+	shapes     map[string]string
+	shape      []byte // of the latest certificate
 	// inPlace are entries that were found where they belong.
 	inPlace []bool
 }
@@ -74,10 +75,14 @@ func (d *comparison) run() {
 // index prepares the look-ups.
 func (d *comparison) index() {
 	d.byText, d.byKeyID, d.shapes = make(map[string]int, len(d.known.Entries)), map[string][]int{}, map[string]string{}
-	d.extraCAs = map[string]bool{}
+	d.byIdentity = make(map[string][]int, len(d.known.Entries))
 	d.inPlace = make([]bool, len(d.known.Entries))
 	for i, e := range d.known.Entries {
 		d.byText[string(e.PEM)] = i
+		if e.Host != "" {
+			id := identityOf(e.Host, e.Role, e.Layout)
+			d.byIdentity[id] = append(d.byIdentity[id], i)
+		}
 		if e.Revoked == nil && (e.State == inventory.Issued || e.State == inventory.Published) {
 			d.byKeyID[e.KeyID] = append(d.byKeyID[e.KeyID], i)
 		}
@@ -231,11 +236,11 @@ func (d *comparison) judgeWant(ref placeRef, index int, items []sighting) whose 
 	return d.judgePair(step, w, certFiles, keyFiles)
 }
 
-// lastOf gives what was issued last for an identity and is in force.
+// lastOf gives what was published last for an identity and is in force.
 func (d *comparison) lastOf(w want) *inventory.Entry {
 	var last *inventory.Entry
-	for i := range d.known.Entries {
-		if e := &d.known.Entries[i]; e.Host == w.member.Name && e.Role == w.role && e.Layout == string(w.kind) && inForce(*e) && e.State == inventory.Published {
+	for _, i := range d.byIdentity[identityOf(w.member.Name, w.role, string(w.kind))] {
+		if e := &d.known.Entries[i]; inForce(*e) && e.State == inventory.Published {
 			last = e
 		}
 	}
@@ -350,11 +355,32 @@ func (d *comparison) judgePair(step Step, w want, certFiles, keyFiles []sighting
 		d.add(step)
 		return wantOurs
 	}
-	if entry.State == inventory.Issued {
+	switch {
+	case entry.State == inventory.Issued:
 		step.Action, step.Why = Record, []Why{{Interrupted, "it is in its place, and an interrupted run had not noted that"}}
+		d.add(step)
+	case d.older(w, *entry):
+		step.Action, step.Why = Record, []Why{{SupersededBy, "older certificates of it are in force, and are not in its place"}}
 		d.add(step)
 	}
 	return wantOurs
+}
+
+// older reports whether certificates of an identity are in force that were made before the one that is in its place: an
+// interrupted run has not noted that they were replaced.
+func (d *comparison) older(w want, current inventory.Entry) bool {
+	for _, i := range d.byIdentity[identityOf(w.member.Name, w.role, string(w.kind))] {
+		e := &d.known.Entries[i]
+		if e.Key != current.Key && inForce(*e) && !e.Created.After(current.Created) && !d.inPlace[i] {
+			return true
+		}
+	}
+	return false
+}
+
+// identityOf is what two certificates have in common of which one takes the place of the other.
+func identityOf(host string, role certs.Role, layout string) string {
+	return host + "\x00" + role.String() + "\x00" + layout
 }
 
 // mark remembers that an entry is in use.
