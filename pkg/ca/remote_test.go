@@ -351,3 +351,22 @@ func TestPlacesAreKeptAndRead(t *testing.T) {
 		}
 	}
 }
+
+// FuzzPlace holds that a signer.json that is read is written so that it is read as the same again, and holds no PIN.
+func FuzzPlace(f *testing.F) {
+	f.Add([]byte(`{"schema":1,"token":"pkcs11:token=ca;object=root?module-path=/x.so"}`))
+	f.Add([]byte(`{"schema":1,"remote":{"url":"cfssl://h:1","auth_key":"/k","ca":"/ca","cert":"/c","key":"/p","timeout":"5s"}}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		p, err := unmarshalPlace(text)
+		if err != nil {
+			return
+		}
+		again, err := p.marshal()
+		if err != nil {
+			t.Fatalf("%s was read and cannot be written: %v", text, err)
+		}
+		if q, err := unmarshalPlace(again); err != nil || q.String() != p.String() {
+			t.Errorf("%s became %s (%v)", text, again, err)
+		}
+	})
+}

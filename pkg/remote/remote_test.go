@@ -483,6 +483,7 @@ func TestURLs(t *testing.T) {
 		{"cfssl://[2001:db8::1]:9", "cfssl://[2001:db8::1]:9", ""},
 		{"cfssl://h:1/primary", "cfssl://h:1/primary", ""},
 		{"https://h:1", "", `the scheme is "https"; write cfssl://HOST:PORT`},
+		{"cfssl://::", "", `":" is no host`},
 		{"cfssl:///x", "", "there is no host in it; write cfssl://HOST:PORT"},
 		{"cfssl://u:p@h:1", "", "only a host, a port and a label belong into it; write cfssl://HOST:PORT/LABEL"},
 		{"cfssl://h:1?x", "", "only a host, a port and a label belong into it; write cfssl://HOST:PORT/LABEL"},
@@ -575,6 +576,20 @@ func FuzzAnswer(f *testing.F) {
 		}
 		if err != nil && strings.ContainsAny(err.Error(), "\n\x1b") {
 			t.Errorf("control characters get through: %q", err)
+		}
+	})
+}
+
+// FuzzParseURL holds that a URL that is read is written so that it is read as the same again.
+func FuzzParseURL(f *testing.F) {
+	f.Add("cfssl://[2001:db8::1%25eth0]:8888/primary")
+	f.Fuzz(func(t *testing.T, text string) {
+		u, err := ParseURL(text)
+		if err != nil {
+			return
+		}
+		if again, err := ParseURL(u.String()); err != nil || again != u {
+			t.Errorf("%q became %q, then %q (%v)", text, u, again, err)
 		}
 	})
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -110,6 +111,9 @@ func ParseURL(text string) (URL, error) {
 	case u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "":
 		return URL{}, errors.New("only a host, a port and a label belong into it; write cfssl://HOST:PORT/LABEL")
 	}
+	if !isHost(u.Hostname()) {
+		return URL{}, fmt.Errorf("%q is no host", u.Hostname())
+	}
 	port := u.Port()
 	if port == "" {
 		port = defaultPort
@@ -122,6 +126,15 @@ func ParseURL(text string) (URL, error) {
 		return URL{}, fmt.Errorf("%q is no label", label)
 	}
 	return URL{Host: net.JoinHostPort(u.Hostname(), port), Label: label}, nil
+}
+
+// isHost reports whether a text is a host name in ASCII or an address.
+func isHost(text string) bool {
+	if strings.Contains(text, ":") {
+		_, err := netip.ParseAddr(text)
+		return err == nil
+	}
+	return strings.Trim(text, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._") == ""
 }
 
 // String gives the URL.
