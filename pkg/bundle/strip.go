@@ -66,6 +66,9 @@ func stripPEM(text []byte) (out []byte, leftOut []string) {
 			dots(rest[:block.size], name)
 		case keep(block.label, block.body):
 			out = append(out, rest[:block.size]...)
+			if block.other {
+				out = append(out, pemEnd+block.label+pemDashes...) // what stands there becomes dots
+			}
 		default:
 			said(fmt.Sprintf("what a block %s holds: it is none", block.label))
 			out = append(out, pemBegin+block.label+pemDashes+"\n"...)
@@ -75,7 +78,7 @@ func stripPEM(text []byte) (out []byte, leftOut []string) {
 				out = append(out, "!\n"...)
 			}
 			if block.ended {
-				out = append(out, pemEnd+block.label+pemDashes+"\n"...)
+				out = append(out, pemEnd+block.label+pemDashes...)
 			}
 		}
 		rest = rest[block.size:]
@@ -87,7 +90,8 @@ type pemBlock struct {
 	label string
 	body  []byte
 	ended bool
-	size  int // with header and footer
+	other bool // the footer has another label
+	size  int  // with header and, if it is no other, footer
 }
 
 // blockAt cuts the block at the beginning of text. One that is not ended reaches up to the next, or to the end.
@@ -105,11 +109,11 @@ func blockAt(text []byte) pemBlock {
 		at := len(pemBegin) + len(label) + len(pemDashes) + len(body)
 		foot := text[at+len(pemEnd) : next]
 		if end, _, ok := bytes.Cut(foot, []byte(pemDashes)); ok && string(end) == b.label {
-			return pemBlock{b.label, body, true, at + len(pemEnd) + len(end) + len(pemDashes)}
+			return pemBlock{b.label, body, true, false, at + len(pemEnd) + len(end) + len(pemDashes)}
 		}
 		// A footer of another name: GnuTLS does not mind, but what stands in it is nobody's.
 		if plainLabel(b.label) == b.label && !strings.Contains(b.label, "PRIVATE") {
-			return pemBlock{b.label, body, true, at}
+			return pemBlock{b.label, body, true, true, at}
 		}
 	}
 	return b

@@ -2,6 +2,7 @@ package verify
 
 import (
 	"io/fs"
+	"slices"
 	"testing"
 	"time"
 
@@ -52,6 +53,36 @@ func TestAWithheldKeyGivesTheVerdictOfTheKeyItself(t *testing.T) {
 					if got.Findings[i].Message != want[i].Message || got.Findings[i].LibvirtMessage != want[i].LibvirtMessage || got.Findings[i].Rule != want[i].Rule {
 						t.Errorf("got %+v\nwant %+v", got.Findings[i], want[i])
 					}
+				}
+			})
+		}
+	}
+}
+
+// TestQEMUJudgesAWithheldKeyAsTheKeyItself is the same for QEMU's files.
+func TestQEMUJudgesAWithheldKeyAsTheKeyItself(t *testing.T) {
+	ca := testpki.NewCA(t)
+	server, other := ca.Server("kvm1"), ca.Server("kvm2")
+	sealed, err := certs.MarshalKey(server.Key, []byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, key := range map[string][]byte{"the key of the certificate": server.KeyPEM(), "another's key": other.KeyPEM(), "an encrypted key": sealed,
+		"no key at all": []byte("nothing")} {
+		for _, v := range MeasuredQEMU() {
+			t.Run(name+" "+v.String(), func(t *testing.T) {
+				w := Withhold(key)
+				judge := func(k File) []string {
+					k.Path = "key"
+					var out []string
+					for _, f := range (QEMUFiles{Role: certs.Server, CA: File{Path: "ca", Data: ca.CertPEM()}, CRL: File{Path: "crl", Err: fs.ErrNotExist},
+						Identities: []Pair{{Cert: File{Path: "cert", Data: server.CertPEM()}, Key: k}}, At: time.Now(), QEMU: v}).Check() {
+						out = append(out, f.Rule+": "+f.Message+" / "+f.LibvirtMessage)
+					}
+					return out
+				}
+				if want, got := judge(File{Data: key}), judge(File{Withheld: &w}); !slices.Equal(want, got) {
+					t.Errorf("got %q\nwant %q", got, want)
 				}
 			})
 		}
