@@ -55,7 +55,7 @@ func Client(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 				send = false
 				keptBack = handshakeRule("client-key-not-supported").Finding("client certificate",
 					"The client does not send its certificate: the daemon does not take signatures of its key ("+err.Error()+").")
-			} else if why := keepsBack(cri, cfg.Chain[0]); why != "" && !cfg.paired {
+			} else if why := keepsBack(cri, cfg.Chain[0], GnuTLSOf(cfg.Libvirt)); why != "" && !cfg.paired {
 				send = false
 				keptBack = handshakeRule("client-key-not-supported").Finding("client certificate", "The client does not send its certificate: "+why+".")
 			}
@@ -114,7 +114,7 @@ func (t *Transcript) client(ctx context.Context, c secured, cfg Config, keptBack
 
 // keepsBack says why a GnuTLS client does not choose its certificate although it could sign (measured with GnuTLS 3.7.9,
 // 3.8.9 and 3.8.13; see priority.ClientSignature); empty when it does.
-func keepsBack(cri *tls.CertificateRequestInfo, leaf *certs.Certificate) string {
+func keepsBack(cri *tls.CertificateRequestInfo, leaf *certs.Certificate, library priority.Release) string {
 	kind, known := KeyKind(leaf)
 	if !known {
 		return ""
@@ -122,7 +122,7 @@ func keepsBack(cri *tls.CertificateRequestInfo, leaf *certs.Certificate) string 
 	named := func(fits func(tls.SignatureScheme) bool) bool { return slices.ContainsFunc(cri.SignatureSchemes, fits) }
 	pkcs1 := func(s tls.SignatureScheme) bool { return s&0xff == 1 && s>>8 <= 6 }
 	switch rsaKey := kind == priority.KeyRSA; {
-	case cri.Version == tls.VersionTLS13 && rsaKey && !named(pkcs1):
+	case cri.Version == tls.VersionTLS13 && rsaKey && library.WantsPKCS1() && !named(pkcs1):
 		return "in TLS 1.3 GnuTLS chooses an RSA certificate only where the daemon names a PKCS#1 signature, which this one does not"
 	case cri.Version == tls.VersionTLS13:
 	case !rsaKey && kind != priority.KeyECDSAP256 && kind != priority.KeyECDSAP384 && kind != priority.KeyECDSAP521:

@@ -310,7 +310,7 @@ func compareAll(t *testing.T, name string, s *Server, r *relay, d *peer.Libvirtd
 	if o != finding.ClientLocal {
 		check("virsh", r.chosen())
 	}
-	v, err := probe.Dial(t.Context(), relayed, probe.Options{URI: uri.Options{Settings: noSettings{}}, Libvirt: verify.V9_0, At: time.Now(), GnuTLS: helper})
+	v, err := probe.Dial(t.Context(), relayed, probe.Options{URI: uri.Options{Settings: uri.Fixed{}}, Libvirt: verify.V9_0, At: time.Now(), GnuTLS: helper})
 	if err != nil {
 		t.Errorf("%s: verify: %v", name, err)
 		return o
@@ -323,9 +323,3 @@ func compareAll(t *testing.T, name string, s *Server, r *relay, d *peer.Libvirtd
 	}
 	return o
 }
-
-// noSettings is an empty libvirt.conf.
-type noSettings struct{}
-
-func (noSettings) String(string) (string, bool, error)    { return "", false, nil }
-func (noSettings) Strings(string) ([]string, bool, error) { return nil, false, nil }

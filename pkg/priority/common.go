@@ -370,8 +370,8 @@ func (n *negotiation) signature(keys []KeyKind) (uint8, bool) {
 
 // ClientSignature says with which algorithm a client with a key of this kind signs in a session of this version; empty
 // up to TLS 1.1, where it is fixed. Where sent is false and err is nil the client sends no certificate, and libvirt's
-// daemon refuses it with "No certificate was found": with TLS 1.3 when no algorithm is left, or for an RSA key when the
-// server names no PKCS#1 algorithm, though none is used then; before that when the server does not ask for keys of this
+// daemon refuses it with "No certificate was found": with TLS 1.3 when no algorithm is left, or (see
+// [Release.WantsPKCS1]) for an RSA key when the server names no PKCS#1 algorithm, though none is used then; before that when the server does not ask for keys of this
 // kind, which it never does for RSA-PSS and the Edwards curves. The error is a [*Mismatch]: the client
 // would send it, but cannot sign, or the server does not take the signature; with TLS 1.3 sent is true then, since the client
 // is done and waits for the confirmation.
@@ -395,7 +395,7 @@ func ClientSignature(client, server *Expansion, version string, key KeyKind) (na
 		if !server.asksFor(class) {
 			return "", false, nil
 		}
-	} else if key == KeyRSA && !server.namesPKCS1() {
+	} else if key == KeyRSA && client.GnuTLS.WantsPKCS1() && !server.namesPKCS1() {
 		return "", false, nil
 	}
 	for _, s := range server.signatures.all() {

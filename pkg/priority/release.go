@@ -68,6 +68,11 @@ func (r Release) SameSeries(o Release) bool {
 	return r.Major == o.Major && r.Minor == o.Minor
 }
 
+// WantsPKCS1 says whether a client chooses an RSA certificate in TLS 1.3 only where the server's request names a PKCS#1
+// signature, which is never used in TLS 1.3. It does so up to 3.8.9 and no longer in 3.8.13; what was in between has not been
+// measured.
+func (r Release) WantsPKCS1() bool { return r.orDefault().Before(Release{3, 8, 10}) }
+
 func (r Release) orDefault() Release {
 	if r == (Release{}) {
 		return Release379

@@ -1,0 +1,106 @@
+package probe
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
+	"github.com/virt-pki/virt-pki/pkg/internal/peer"
+	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
+	"github.com/virt-pki/virt-pki/pkg/uri"
+	"github.com/virt-pki/virt-pki/pkg/verify"
+)
+
+// TestTheEngineIsTheOneThatCanDoIt tries real daemons with each engine, with GnuTLS's program there, missing and broken.
+func TestTheEngineIsTheOneThatCanDoIt(t *testing.T) {
+	peer.Need(t, "libvirtd", "virt-admin")
+	ca := testpki.NewCA(t)
+	dir := flat(t, ca, ca.Server("localhost"), ca.Client("admin"))
+	normal := peer.Start(t, peer.Options{Dir: dir}).MustBeReady(t)
+	x448 := peer.Start(t, peer.Options{Dir: dir, Conf: []string{`tls_priority = "NORMAL:-GROUP-ALL:+GROUP-X448"`}}).MustBeReady(t)
+
+	there := &gnutls.Program{Path: peer.GnutlsProgram(t), Env: os.Environ()}
+	missing := &gnutls.Program{Missing: "it is nowhere"}
+	script := func(name, text string) *gnutls.Program {
+		file := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(file, []byte("#!/bin/sh\n"+text+"\n"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return &gnutls.Program{Path: file, Env: os.Environ(), Patience: time.Second}
+	}
+	crashes := script("crashes", "echo 'virt-pki-gnutls: error: libgnutls.so.30: cannot open' >&2; exit 3")
+	dies := script("dies", "kill -SEGV $$")
+	hangs := script("hangs", "exec sleep 60")
+	hangs.Patience = 200 * time.Millisecond
+	garbage := script("garbage", "echo no; cat >/dev/null")
+
+	const applied = "tls-priority-not-applied"
+	for _, c := range []struct {
+		name     string
+		daemon   *peer.Libvirtd
+		priority string
+		engine   handshake.Engine
+		program  *gnutls.Program
+		libvirt  verify.Version
+		outcome  finding.Outcome
+		by       string // how the session's engine begins
+		rules    string // warnings and errors, and the notes about the priority
+		err      error
+	}{
+		{"libvirt's own priority is Go's affair", normal, "", handshake.EngineAuto, there, verify.V9_0, finding.Connected, "go", "", nil},
+		{"a string that Go follows in part is GnuTLS's", normal, "PFS", handshake.EngineAuto, there, verify.V9_0, finding.Connected, "gnutls 3.", "", nil},
+		{"without GnuTLS Go does it where that suffices", normal, "PFS", handshake.EngineAuto, missing, verify.V9_0, finding.Connected, "go", applied, nil},
+		{"the same without a word about the program", normal, "PFS", handshake.EngineAuto, nil, verify.V9_0, finding.Connected, "go", applied, nil},
+		{"a broken program is told, and Go does it", normal, "PFS", handshake.EngineAuto, dies, verify.V9_0, finding.Connected, "go",
+			"tls-not-checked " + applied, nil},
+		{"a string that Go cannot follow", normal, "NORMAL:-GROUP-ALL:+GROUP-X448", handshake.EngineAuto, there, verify.V9_0, finding.Connected, "gnutls 3.", "", nil},
+		{"without GnuTLS it is not checked", normal, "NORMAL:-GROUP-ALL:+GROUP-X448", handshake.EngineAuto, missing, verify.V9_0, "", "", "tls-not-checked", gnutls.ErrMissing},
+		{"nor with one that has no library", normal, "NORMAL:-GROUP-ALL:+GROUP-X448", handshake.EngineAuto, crashes, verify.V9_0, "", "", "tls-not-checked", gnutls.ErrNoLibrary},
+		{"nor with one that crashes", normal, "NORMAL:-GROUP-ALL:+GROUP-X448", handshake.EngineAuto, dies, verify.V9_0, "", "", "tls-not-checked", gnutls.ErrCrashed},
+		{"nor with one that hangs", normal, "NORMAL:-GROUP-ALL:+GROUP-X448", handshake.EngineAuto, hangs, verify.V9_0, "", "", "tls-not-checked", gnutls.ErrHangs},
+		{"nor with another program", normal, "NORMAL:-GROUP-ALL:+GROUP-X448", handshake.EngineAuto, garbage, verify.V9_0, "", "", "tls-not-checked", gnutls.ErrNonsense},
+		{"a daemon that Go finds nothing with", x448, "", handshake.EngineAuto, there, verify.V9_0, finding.Connected, "gnutls 3.", "", nil},
+		{"without GnuTLS the failure is Go's, which is said", x448, "", handshake.EngineAuto, missing, verify.V9_0, finding.HandshakeFails, "go",
+			"tls-handshake-failed tls-not-checked", nil},
+		{"the same with one that crashes", x448, "", handshake.EngineAuto, dies, verify.V9_0, finding.HandshakeFails, "go",
+			"tls-handshake-failed tls-not-checked", nil},
+		{"Go alone, when it is told so", x448, "", handshake.EngineGo, there, verify.V9_0, finding.HandshakeFails, "go", "tls-handshake-failed", nil},
+		{"GnuTLS alone, when it is told so", normal, "", handshake.EngineGnuTLS, there, verify.V9_0, finding.Connected, "gnutls 3.", "", nil},
+		{"which has to be there", normal, "", handshake.EngineGnuTLS, missing, verify.V9_0, "", "", "tls-not-checked", gnutls.ErrMissing},
+		{"a verdict for another GnuTLS", normal, "NORMAL:-GROUP-ALL:+GROUP-X448", handshake.EngineAuto, there, verify.V12_8, finding.Connected, "gnutls 3.7", "tls-other-gnutls", nil},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			param := []string{"pkipath=" + dir}
+			if c.priority != "" {
+				param = append(param, "tls_priority="+strings.ReplaceAll(c.priority, "+", "%2B"))
+			}
+			r, err := Dial(t.Context(), c.daemon.URIFor("localhost", param...), Options{URI: uri.Options{Settings: uri.Fixed{}}, Libvirt: c.libvirt, At: time.Now(),
+				Engine: c.engine, GnuTLS: c.program})
+			if !errors.Is(err, c.err) {
+				t.Fatalf("error %v, want %v", err, c.err)
+			}
+			if r.Outcome != c.outcome || !strings.HasPrefix(r.Server.Engine, c.by) || c.by == "" && r.Server.Engine != "" {
+				t.Errorf("%s by %q, want %s by %q: %+v", r.Outcome, r.Server.Engine, c.outcome, c.by, r.Findings)
+			}
+			var rules []string
+			for _, f := range r.Findings {
+				if f.Severity >= finding.Warning || strings.HasPrefix(f.Rule, "tls-") {
+					rules = append(rules, f.Rule)
+				}
+			}
+			if got := strings.Join(rules, " "); got != c.rules {
+				t.Errorf("findings %q, want %q", got, c.rules)
+			}
+			var trouble *gnutls.Trouble
+			if errors.As(err, &trouble) && (len(trouble.Hints()) == 0 || r.Findings[0].Remedy != trouble.Hints()[0] || r.Findings[0].Severity != finding.Error) {
+				t.Errorf("hints %q, finding %+v", trouble.Hints(), r.Findings[0])
+			}
+		})
+	}
+}
