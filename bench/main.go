@@ -38,6 +38,7 @@ type session struct {
 
 var comparisons = []comparison{
 	{"query-dn", 0.5, true, []string{"virt-pki-query-dn", "certtool"}, (*session).queryDN},
+	{"gnutls", 2, true, []string{"gnutls-cli", "gnutls-serv", "certtool"}, (*session).gnutls},
 	{"init", 20, false, []string{"certtool", "gnutls-serv", "gnutls-cli", "bash"}, (*session).init},
 }
 
@@ -49,7 +50,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&s.virtPKI, "virt-pki", "", "measure this `binary` (default: build ./cmd/virt-pki)")
-	flags.IntVar(&s.runs, "runs", 100, "`runs` of query-dn on each side")
+	flags.IntVar(&s.runs, "runs", 100, "`runs` of query-dn and gnutls on each side")
 	flags.IntVar(&s.hosts, "hosts", 500, "`hosts` of the large init, ours only unless -full")
 	flags.IntVar(&s.small, "small", 50, "`hosts` of the init that both sides do")
 	flags.BoolVar(&s.full, "full", false, "let the certtool loop do all hosts, too, instead of extrapolating")
@@ -57,7 +58,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	if flags.NArg() > 1 || s.runs < 1 || s.hosts < 1 || s.small < 1 {
-		fmt.Fprintln(stderr, "bench: at most one argument, query-dn or init; counts are positive")
+		fmt.Fprintln(stderr, "bench: at most one argument, query-dn, gnutls or init; counts are positive")
 		return 2
 	}
 	status := 0
@@ -96,7 +97,7 @@ func (s *session) compare(only string, stdout, stderr io.Writer) int {
 		}
 	}
 	if done == 0 {
-		fmt.Fprintf(stderr, "bench: no comparison %q: query-dn or init\n", only)
+		fmt.Fprintf(stderr, "bench: no comparison %q: query-dn, gnutls or init\n", only)
 		return 2
 	}
 	return status
@@ -136,12 +137,17 @@ func (s *session) prepare() error {
 		s.virtPKI, err = filepath.Abs(s.virtPKI)
 		return err
 	}
+	s.virtPKI = filepath.Join(s.dir, "virt-pki")
+	return s.build(s.virtPKI, "./cmd/virt-pki")
+}
+
+// build builds a program of ours as it is released.
+func (s *session) build(file, pkg string) error {
 	top, err := output(exec.Command("go", "list", "-m", "-f", "{{.Dir}}"))
 	if err != nil {
 		return err
 	}
-	s.virtPKI = filepath.Join(s.dir, "virt-pki")
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", s.virtPKI, "./cmd/virt-pki")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", file, pkg)
 	build.Dir = strings.TrimSpace(top)
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	_, err = output(build)

@@ -29,8 +29,8 @@ func TestVerdicts(t *testing.T) {
 	}{
 		{comparisons[0], 3 * time.Millisecond, 10 * time.Millisecond, "query-dn: 0.30 of the peer's time, goal: at most 0.5: reached"},
 		{comparisons[0], 6 * time.Millisecond, 10 * time.Millisecond, "query-dn: 0.60 of the peer's time, goal: at most 0.5: MISSED"},
-		{comparisons[1], time.Second, 30 * time.Second, "init: 30.00 times faster, goal: at least 20: reached"},
-		{comparisons[1], time.Second, 10 * time.Second, "init: 10.00 times faster, goal: at least 20: MISSED"},
+		{comparisons[2], time.Second, 30 * time.Second, "init: 30.00 times faster, goal: at least 20: reached"},
+		{comparisons[2], time.Second, 10 * time.Second, "init: 10.00 times faster, goal: at least 20: MISSED"},
 	} {
 		line, reached := c.of.verdict(c.ours, c.theirs)
 		if line != c.want || reached != strings.HasSuffix(c.want, ": reached") {
@@ -46,7 +46,7 @@ func TestWhatCannotBeMeasuredIsNoSuccess(t *testing.T) {
 		status     int
 	}{
 		{"a binary that does not exist", "query-dn was not measured: ", []string{"-virt-pki", "/nonexistent", "-runs", "1", "query-dn"}, 3},
-		{"an unknown comparison", `no comparison "issue": query-dn or init`, []string{"-virt-pki", "/bin/true", "issue"}, 2},
+		{"an unknown comparison", `no comparison "issue": query-dn, gnutls or init`, []string{"-virt-pki", "/bin/true", "issue"}, 2},
 		{"no runs", "counts are positive", []string{"-runs", "0"}, 2},
 	} {
 		t.Run(c.name, func(t *testing.T) {
