@@ -4,7 +4,7 @@
 
 # ./virt-pki, static, and beside it what it starts for keys in PKCS#11 tokens.
 build:
-	CGO_ENABLED=0 go build -trimpath -o . ./cmd/virt-pki ./cmd/virt-pki-pkcs11
+	CGO_ENABLED=0 go build -trimpath -o . ./cmd/virt-pki ./cmd/virt-pki-gnutls ./cmd/virt-pki-pkcs11
 
 # Set up the real peers (as root with apt-get) and pass everything: lint, tests with the race detector, short fuzzing.
 test:

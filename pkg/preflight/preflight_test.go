@@ -53,7 +53,12 @@ func (w *world) machine() Machine {
 
 func (w *world) start(t *testing.T) *Server {
 	t.Helper()
-	return Daemon{Machine: w.machine(), Kind: conf.Libvirtd, Conf: []byte(w.conf), ConfFile: "libvirtd.conf", Run: conf.Run{Listen: true},
+	return w.startOn(t, w.machine())
+}
+
+func (w *world) startOn(t *testing.T, m Machine) *Server {
+	t.Helper()
+	return Daemon{Machine: m, Kind: conf.Libvirtd, Conf: []byte(w.conf), ConfFile: "libvirtd.conf", Run: conf.Run{Listen: true},
 		At: time.Now(), Memory: &verify.Memory{}, Resolver: hosts{"kvm1": {netip.MustParseAddr("192.0.2.5")}},
 		Own: func(a netip.Addr) bool { return a == netip.MustParseAddr("192.0.2.5") || a.IsLoopback() }}.Start(t.Context())
 }
