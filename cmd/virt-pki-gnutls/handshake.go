@@ -177,8 +177,8 @@ func (made *session) credentials(object uintptr, s side) (code int32, what strin
 }
 
 // describe says what the handshake came to.
-func (s session) describe(o *outcome) {
-	l, handle := s.l, s.handle
+func (made session) describe(o *outcome) {
+	l, handle := made.l, made.handle
 	o.Version, o.KeyExchange = l.protocolName(l.protocolOf(handle)), l.kxName(l.kxOf(handle))
 	o.Cipher, o.MAC = l.cipherName(l.cipherOf(handle)), l.macName(l.macOf(handle))
 	if suite, ok := priority.FindSuite(o.Version, o.KeyExchange, o.Cipher, o.MAC); ok {

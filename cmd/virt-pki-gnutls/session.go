@@ -71,7 +71,7 @@ func (l *library) session(stdin io.Reader, stdout io.Writer) (int, error) {
 	if err := syscall.SetNonblock(peerDescriptor, false); err != nil {
 		return 2, err
 	}
-	s, o := l.shake(side{server: r.Server, in: peerDescriptor, out: peerDescriptor, priority: r.Priority,
+	made, o := l.shake(side{server: r.Server, in: peerDescriptor, out: peerDescriptor, priority: r.Priority,
 		memory: &credentialBytes{r.CA, r.Cert, r.Key}, timeout: time.Duration(r.Timeout) * time.Millisecond})
 	o.OK = o.Code == 0
 	if err := answers.Encode(o); err != nil {
@@ -80,11 +80,11 @@ func (l *library) session(stdin io.Reader, stdout io.Writer) (int, error) {
 	if !o.OK {
 		return 1, nil
 	}
-	return 0, s.carry(answers)
+	return 0, made.carry(answers)
 }
 
 // carry moves data between the session and descriptor 4 until one of the two ends.
-func (s *session) carry(answers *json.Encoder) error {
+func (made *session) carry(answers *json.Encoder) error {
 	for _, fd := range []int{peerDescriptor, dataDescriptor} {
 		if err := syscall.SetNonblock(fd, true); err != nil {
 			return err
@@ -95,12 +95,12 @@ func (s *session) carry(answers *json.Encoder) error {
 	if err != nil {
 		return err
 	}
-	s.l.recordTimeout(s.handle, 0) // it would wait, and nothing else could be done with the session
+	made.l.recordTimeout(made.handle, 0) // it would wait, and nothing else could be done with the session
 	// The library allows one call at a time on a session.
 	var mu sync.Mutex
 	ended := make(chan error, 2)
-	go func() { ended <- s.send(raw, data, &mu) }()
-	go func() { ended <- s.receive(raw, data, &mu, answers) }()
+	go func() { ended <- made.send(raw, data, &mu) }()
+	go func() { ended <- made.receive(raw, data, &mu, answers) }()
 	return <-ended
 }
 
@@ -114,7 +114,7 @@ const (
 const maxRecord = 16384
 
 // send takes data to the peer, up to its end: virt-pki is done.
-func (s *session) send(raw syscall.RawConn, data io.Reader, mu *sync.Mutex) error {
+func (made *session) send(raw syscall.RawConn, data io.Reader, mu *sync.Mutex) error {
 	buf := make([]byte, maxRecord)
 	for {
 		n, err := data.Read(buf)
@@ -123,7 +123,7 @@ func (s *session) send(raw syscall.RawConn, data io.Reader, mu *sync.Mutex) erro
 			if err := raw.Write(func(uintptr) bool {
 				mu.Lock()
 				defer mu.Unlock()
-				done = s.l.send(s.handle, &rest[0], uintptr(len(rest)))
+				done = made.l.send(made.handle, &rest[0], uintptr(len(rest)))
 				return done != again && done != interrupted
 			}); err != nil {
 				return err
@@ -140,7 +140,7 @@ func (s *session) send(raw syscall.RawConn, data io.Reader, mu *sync.Mutex) erro
 }
 
 // receive takes what comes from the peer to virt-pki, and says how it ends.
-func (s *session) receive(raw syscall.RawConn, data *os.File, mu *sync.Mutex, answers *json.Encoder) error {
+func (made *session) receive(raw syscall.RawConn, data *os.File, mu *sync.Mutex, answers *json.Encoder) error {
 	buf := make([]byte, maxRecord)
 	told := false
 	for {
@@ -148,8 +148,8 @@ func (s *session) receive(raw syscall.RawConn, data *os.File, mu *sync.Mutex, an
 		if err := raw.Read(func(uintptr) bool {
 			mu.Lock()
 			defer mu.Unlock()
-			n = s.l.receive(s.handle, &buf[0], uintptr(len(buf)))
-			if !told && s.l.sessionFlags(s.handle)&ticketReceived != 0 {
+			n = made.l.receive(made.handle, &buf[0], uintptr(len(buf)))
+			if !told && made.l.sessionFlags(made.handle)&ticketReceived != 0 {
 				told = true
 				_ = answers.Encode(event{Event: "ticket"}) // who does not listen will end the session
 			}
@@ -163,12 +163,12 @@ func (s *session) receive(raw syscall.RawConn, data *os.File, mu *sync.Mutex, an
 			}
 			continue
 		}
-		if n < 0 && s.l.isFatal(int32(n)) == 0 {
+		if n < 0 && made.l.isFatal(int32(n)) == 0 {
 			continue // a warning, or a request for a renegotiation, which libvirt does not answer either
 		}
 		e := event{Event: "end", Code: n}
 		if n < 0 {
-			e.Error = s.l.strerror(int32(n))
+			e.Error = made.l.strerror(int32(n))
 		}
 		return answers.Encode(e)
 	}
