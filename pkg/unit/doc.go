@@ -9,9 +9,10 @@
 //
 // The unit grammar is that of systemd.syntax(7), systemd.unit(5), systemd.exec(5) and systemd.service(5): search path,
 // drop-ins, masks and aliases, empty assignments, Environment= and EnvironmentFile=, splitting and substitution of
-// ExecStart=. The state of a unit file was compared with systemctl --root of systemd 252. What the daemons make of arguments
-// and sockets follows main and daemonSetupNetworking of libvirt's remote_daemon.c and virSystemdActivation, confirmed with libvirt
-// 9.0.0, 11.3.0 and 12.8.0.
+// ExecStart=. It was compared with systemd 252: states with systemctl --root, units as systemd --test loads them, environment files
+// and substitution with its library, and what is passed and started with the two programs running together. What the daemons make of
+// arguments and sockets follows main and daemonSetupNetworking of libvirt's remote_daemon.c and virSystemdActivation, confirmed
+// with libvirtd 9.0.0, 11.3.0 and 12.8.0. virtproxyd was not at hand; that it has no --listen is from its source.
 //
 // Not done: templates and instances, conditions (ConditionPathExists= and its likes), generators, presets (they decide
 // what an installation enables, not what is enabled), and specifiers that depend on the running machine.
