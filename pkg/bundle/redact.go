@@ -145,8 +145,8 @@ func redactUnit(text []byte) (out []byte, leftOut []string) {
 		case len(t) > 0 && (t[0] == '#' || t[0] == ';'):
 			return false
 		case bytes.HasPrefix(t, []byte("Environment=")):
-			for _, word := range bytes.Fields(t[len("Environment="):]) {
-				if !argumentName.Match(bytes.Trim(word, `"'`)) {
+			for _, word := range words(t[len("Environment="):]) {
+				if !argumentName.Match(word) {
 					return false
 				}
 			}
@@ -154,6 +154,31 @@ func redactUnit(text []byte) (out []byte, leftOut []string) {
 		// PrivateTmp= and its likes are no secrets.
 		return !unitSecret.Match(t) && !secretWord.Match(bytes.ReplaceAll(t, []byte("Private"), nil))
 	}, "comments and lines that may be secret")
+}
+
+// words splits a line as systemd does: at white space outside of quotes, which are left out.
+func words(line []byte) (out [][]byte) {
+	var word []byte
+	quote, some := byte(0), false
+	for _, c := range line {
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote == 0 && (c == '"' || c == '\''):
+			quote, some = c, true
+		case quote == 0 && (c == ' ' || c == '\t'):
+			if some {
+				out = append(out, word)
+			}
+			word, some = nil, false
+		default:
+			word, some = append(word, c), true
+		}
+	}
+	if some {
+		out = append(out, word)
+	}
+	return out
 }
 
 // redactSASL keeps the list of mechanisms.

@@ -90,6 +90,23 @@ func TestRedactedConfigurationsHaveTheSameVerdict(t *testing.T) {
 	}
 }
 
+func TestOfUnitsStaysWhatConcernsTheDaemons(t *testing.T) {
+	for _, c := range []struct{ line, want string }{
+		{`Environment=LIBVIRTD_ARGS="--timeout 120"`, `Environment=LIBVIRTD_ARGS="--timeout 120"`},
+		{`Environment="LIBVIRTD_ARGS=--listen --timeout 120" GNUTLS_CPUID_OVERRIDE=1`, `Environment="LIBVIRTD_ARGS=--listen --timeout 120" GNUTLS_CPUID_OVERRIDE=1`},
+		{`Environment=LIBVIRTD_ARGS=--listen OTHER=hunter2`, ``},
+		{`Environment="A=LIBVIRTD_ARGS=x"`, ``},
+		{`ExecStart=/usr/sbin/libvirtd $LIBVIRTD_ARGS`, `ExecStart=/usr/sbin/libvirtd $LIBVIRTD_ARGS`},
+		{`PrivateTmp=yes`, `PrivateTmp=yes`},
+		{`ExecStartPre=/usr/bin/login --password hunter2`, ``},
+		{`# hunter2`, ``},
+	} {
+		if got, _ := redactUnit([]byte(c.line)); string(got) != c.want {
+			t.Errorf("%s: got %q", c.line, got)
+		}
+	}
+}
+
 func FuzzStripPEM(f *testing.F) {
 	ca := testpki.NewCA(f)
 	f.Add(ca.CertPEM())
