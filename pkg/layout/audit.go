@@ -130,6 +130,10 @@ func (r *Report) judge(p Place, item Item, info fs.FileInfo, uid int) {
 		if owner != want {
 			r.add(ruleOwner, name, fmt.Sprintf("it belongs to user %d, not to user %d", owner, want),
 				fmt.Sprintf("chown %d:%d %s", want, want, word(name)))
+		} else if want == 0 && group != 0 && !p.Kind.ForQEMU() && !item.Shared {
+			// Of other users nobody here knows the group.
+			r.add(ruleValidatorMode, name, fmt.Sprintf("it belongs to group %d; virt-pki-validate accepts group 0 only, libvirt itself any", group),
+				"chgrp 0 "+word(name))
 		}
 	}
 	perm := mode.Perm()

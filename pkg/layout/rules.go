@@ -32,9 +32,9 @@ var (
 		Text:   "Certificates are public. An ordinary user who connects must read the CA's and the client's.",
 		Remedy: "chmod 0644 FILE",
 		Good:   "/etc/pki/libvirt/clientcert.pem with mode 0644", Bad: "/etc/pki/libvirt/clientcert.pem with mode 0600", Source: validator}
-	ruleValidatorMode = finding.Rule{ID: "validator-mode", Title: "The mode is not the one virt-pki-validate demands",
+	ruleValidatorMode = finding.Rule{ID: "validator-mode", Title: "The mode or group is not the one virt-pki-validate demands",
 		Severity: finding.Note, Effect: finding.NoEffect,
-		Text: "libvirt's own validator compares modes exactly and fails on stricter ones too. libvirt itself does not mind. A " +
+		Text: "libvirt's own validator compares owner, group and mode exactly and fails on stricter ones too. libvirt itself does not mind. A " +
 			"client key of mode 0600 is a good choice where only root connects.",
 		Remedy: "chmod to the mode named, if virt-pki-validate is to pass",
 		Good:   "clientkey.pem with mode 0644 in /etc/pki/libvirt/private", Bad: "clientkey.pem with mode 0600 there", Source: validator}
