@@ -4,6 +4,7 @@ import (
 	"archive/tar"
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -20,6 +21,7 @@ type Key struct {
 	Identities []byte
 
 	fileKey []byte
+	maxWork int // where it is not 0, in the place of maxWorkFactor
 }
 
 // identities gives age's.
@@ -33,7 +35,7 @@ func (k Key) identities() ([]age.Identity, error) {
 		if err != nil {
 			return nil, err
 		}
-		id.SetMaxWorkFactor(maxWorkFactor)
+		id.SetMaxWorkFactor(cmp.Or(k.maxWork, maxWorkFactor))
 		out = append(out, id)
 	}
 	if len(k.Identities) > 0 {
@@ -139,7 +141,7 @@ func (r *Reader) Next() (name string, data []byte, err error) {
 		return "", nil, r.damaged(err)
 	}
 	switch {
-	case h.Typeflag != tar.TypeReg:
+	case h.Typeflag != tar.TypeReg || sparse(h):
 		return "", nil, &DamagedError{fmt.Sprintf("%q in it is no file", h.Name), nil}
 	case !goodName(h.Name):
 		return "", nil, &DamagedError{fmt.Sprintf("%q in it leads elsewhere", h.Name), nil}
@@ -153,6 +155,16 @@ func (r *Reader) Next() (name string, data []byte, err error) {
 		return "", nil, r.damaged(err)
 	}
 	return h.Name, data, nil
+}
+
+// sparse reports whether an entry has holes, which would be more octets than there are.
+func sparse(h *tar.Header) bool {
+	for key := range h.PAXRecords {
+		if strings.HasPrefix(key, "GNU.sparse.") {
+			return true
+		}
+	}
+	return false
 }
 
 // end reads what is after the archive: the rest of tar's last record, and age's last chunk, without which the backup is cut

@@ -336,18 +336,32 @@ func (e *ContentError) Unwrap() error { return e.Err }
 // ReadBackup reads a whole backup and says what is in it; it checks what Restore checks, and writes nothing.
 func ReadBackup(ctx context.Context, r io.Reader, key backup.Key) (Backup, error) {
 	fail := func(err error) (Backup, error) { return Backup{}, fmt.Errorf("reading the backup: %w", err) }
-	in, err := openBackup(r, key, func(string, []byte) error { return ctx.Err() })
+	from, err := backup.NewReader(r, key)
 	if err != nil {
 		return fail(err)
+	}
+	b, err := readBackup(ctx, from)
+	if err != nil {
+		return fail(err)
+	}
+	return b, nil
+}
+
+// entries are what is in a backup, one after the other, and io.EOF at the end.
+type entries interface {
+	Next() (name string, text []byte, err error)
+}
+
+func readBackup(ctx context.Context, from entries) (Backup, error) {
+	in, err := openBackup(from, func(string, []byte) error { return ctx.Err() })
+	if err != nil {
+		return Backup{}, err
 	}
 	count, err := inventory.CheckDump(in.next())
 	if err == nil {
 		err = in.finish(count)
 	}
-	if err != nil {
-		return fail(err)
-	}
-	return in.Backup, nil
+	return in.Backup, err
 }
 
 // Restore makes an authority in a directory, which must not exist or be empty, of a backup. It appears complete or not at all;
@@ -362,7 +376,11 @@ func Restore(ctx context.Context, dir string, r io.Reader, im Import) (Restored,
 		return fail(err)
 	}
 	defer st.close()
-	in, err := openBackup(r, im.Key, func(name string, text []byte) error {
+	from, err := backup.NewReader(r, im.Key)
+	if err != nil {
+		return fail(err)
+	}
+	in, err := openBackup(from, func(name string, text []byte) error {
 		if err := st.mkdirs(path.Dir(name)); err != nil {
 			return err
 		}
@@ -423,7 +441,7 @@ func (s *stage) mkdirs(name string) error {
 // opened is a backup that has been read up to its inventory.
 type opened struct {
 	Backup
-	from *backup.Reader
+	from entries
 	// pending is the entry that was read and is not used yet.
 	pending string
 	text    []byte
@@ -432,11 +450,7 @@ type opened struct {
 }
 
 // openBackup reads the head and the files, gives each file away, and checks that they are an authority.
-func openBackup(r io.Reader, key backup.Key, give func(name string, text []byte) error) (*opened, error) {
-	from, err := backup.NewReader(r, key)
-	if err != nil {
-		return nil, err
-	}
+func openBackup(from entries, give func(name string, text []byte) error) (*opened, error) {
 	in := &opened{from: from}
 	name, text, err := from.Next()
 	if err == io.EOF || err == nil && name != entryHead {
