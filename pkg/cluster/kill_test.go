@@ -127,6 +127,8 @@ func run(what string, args []string, step func(string)) error {
 	switch what {
 	case "renew":
 		return runRenew(args[0], step)
+	case "kept":
+		return runKept(args)
 	case "operate":
 		return runOperator(args)
 	case "publish":
