@@ -39,6 +39,17 @@ type comparison struct {
 }
 
 func (d *comparison) add(s Step) {
+	if s.want >= 0 && s.Files == nil {
+		// Keys first, as they are written. Most identities need no step, and no names.
+		items := d.changes.places[s.place.member][s.place.place].Items(d.changes.wants[s.want].fills...)
+		for _, part := range []layout.Part{layout.Key, layout.Cert} {
+			for _, item := range items {
+				if item.Part == part {
+					s.Files = append(s.Files, d.shown(s.place, item.Path))
+				}
+			}
+		}
+	}
 	d.changes.Steps = append(d.changes.Steps, s)
 }
 
@@ -193,22 +204,14 @@ func (d *comparison) judgeWant(ref placeRef, index int, items []sighting) whose 
 			}
 		}
 	}
-	for _, s := range append(slices.Clone(keyFiles), certFiles...) {
-		step.Files = append(step.Files, d.shown(ref, s.item.Path))
-	}
-	if len(items) == 0 {
-		for _, item := range d.changes.places[ref.member][ref.place].Items(w.fills...) {
-			if item.Role != 0 {
-				step.Files = append(step.Files, d.shown(ref, item.Path))
-			}
-		}
-	}
 	there := 0
 	for _, s := range append(slices.Clone(certFiles), keyFiles...) {
 		if !s.There {
 			continue
 		}
-		there++
+		if there++; s.Err == nil && s.Mode.IsRegular() {
+			continue
+		}
 		name := d.shown(ref, s.item.Path)
 		switch {
 		case s.Err == nil && !s.Mode.IsRegular():
@@ -329,6 +332,9 @@ func (d *comparison) judgePair(step Step, w want, certFiles, keyFiles []sighting
 		}
 	}
 	for i, k := range keyFiles {
+		if k.There && k.key.state == keyPaired && certFiles[i].There {
+			continue
+		}
 		name := d.shown(step.place, k.item.Path)
 		switch {
 		case !certFiles[i].There: // what the key belongs to cannot be told
@@ -718,17 +724,18 @@ func (d *comparison) judgeModes(ref placeRef, items []sighting) {
 		if !s.There || s.Err != nil && s.Mode == 0 || s.Mode&fs.ModeSymlink != 0 || s.Mode.IsDir() != (s.item.Part == layout.Directory) {
 			continue
 		}
-		step.Files, step.item = []string{d.shown(ref, s.item.Path)}, s.item
 		if ref.place > 0 && s.item.Shared {
 			continue // it was looked at with the first place
 		}
+		step.Files, step.item = nil, s.item
 		if uid, gid, ok := d.owner(s.item); ok && (s.UID != uid || gid >= 0 && s.GID != gid) {
+			step.Files = []string{d.shown(ref, s.item.Path)}
 			step.Action = SetOwner
 			step.Why = []Why{{OwnerWrong, fmt.Sprintf("it belongs to %d:%d, and is to belong to %d:%s", s.UID, s.GID, uid, orAny(gid))}}
 			d.add(step)
 		}
 		if want, text := modeFault(kind, s); text != "" {
-			step.Action, step.item.Mode = SetMode, want
+			step.Action, step.item.Mode, step.Files = SetMode, want, []string{d.shown(ref, s.item.Path)}
 			step.Why = []Why{{ModeWrong, text}}
 			d.add(step)
 		}

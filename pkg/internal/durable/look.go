@@ -2,6 +2,7 @@ package durable
 
 import (
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -57,8 +58,29 @@ func (v *Viewer) Look(name string, content bool, most int64) Sight {
 		s.Err = unix.EFBIG
 		return s
 	}
-	s.Data, s.Err = v.handles.readFile(name)
+	s.Data, s.Err = v.read(name, st.Size)
 	return s
+}
+
+// read reads a file that had that size a moment ago.
+func (v *Viewer) read(name string, size int64) ([]byte, error) {
+	fd, err := v.handles.openToRead(name)
+	if err != nil {
+		return nil, err
+	}
+	defer unix.Close(fd)
+	data := make([]byte, 0, size+1)
+	for {
+		if len(data) == cap(data) {
+			data = slices.Grow(data, 512)
+		}
+		var n int
+		err := retry(func() (err error) { n, err = unix.Read(fd, data[len(data):cap(data)]); return err })
+		if err != nil || n == 0 {
+			return data, err
+		}
+		data = data[:len(data)+n]
+	}
 }
 
 // modeOf translates the system's mode.
