@@ -28,8 +28,8 @@ EXAMPLES
    virt-pki apply --adopt --dry-run        existing certificates are taken into the inventory
 
 EXIT STATUS
-   0 done, or nothing to do   1 some of it is blocked, or was not agreed to
-   2 wrong usage   3 could not complete; what is done stays, and a repetition goes on`,
+   0 done, or nothing to do   1 some of it is blocked, or an allow list keeps out a client
+   2 wrong usage   3 could not complete, or was not agreed to; a repetition goes on`,
 		Flags: append(append([]cli.Flag{
 			specFlag(), databaseFlag(),
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask"},

@@ -231,3 +231,42 @@ esac
 		t.Error("something was made")
 	}
 }
+
+func TestApplyAsksOnATerminalAndShowsThePlanBefore(t *testing.T) {
+	dir := t.TempDir()
+	spec := filepath.Join(dir, "cluster.toml")
+	if err := os.WriteFile(spec, []byte("out = \"c\"\n[authority]\ndir = \"c/authority\"\n[[clients]]\nname = \"admin\"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const question = "do this? [y/N] "
+	rc, stdout, shown := atTerminal(t, []line{{question, "n"}}, "apply", "--spec", spec, "--no-passphrase")
+	if rc != exitIncomplete || !strings.Contains(stdout, "  issue    client admin (libvirt): it is not there") || !strings.Contains(shown, "nothing was done") {
+		t.Errorf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "c")); err == nil {
+		t.Error("something was made all the same")
+	}
+	rc, stdout, shown = atTerminal(t, []line{{question, "yes"}}, "apply", "--spec", spec, "--no-passphrase")
+	if rc != 0 || !strings.Contains(stdout, "made ") {
+		t.Errorf("exit status %d, stdout %q, terminal %q", rc, stdout, shown)
+	}
+}
+
+func TestTheTimeLeftIsToldWhenItCanBe(t *testing.T) {
+	for _, tt := range []struct {
+		spent       time.Duration
+		done, total int
+		want        string
+	}{
+		{500 * time.Millisecond, 1, 100, ""},
+		{2 * time.Second, 0, 100, ""},
+		{2 * time.Second, 10, 100, ", 18 seconds left"},
+		{10 * time.Second, 10, 1000, ", 17 minutes left"},
+		{10 * time.Second, 99, 100, ""},
+		{10 * time.Second, 100, 100, ""},
+	} {
+		if got := timeLeft(tt.spent, tt.done, tt.total); got != tt.want {
+			t.Errorf("%v, %d of %d: %q, want %q", tt.spent, tt.done, tt.total, got, tt.want)
+		}
+	}
+}
