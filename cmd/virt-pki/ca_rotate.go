@@ -31,10 +31,10 @@ func (p *program) caRotateCommand() *cli.Command {
 
 A stage's name makes sure that it is that one; none can be skipped. Each is proven with handshakes
 in memory, what is changed with what is not yet, before a file is changed. Between two stages the
-files must have reached the hosts and every daemon must have read them: you are asked. A stage that
-could not be completed, because hosts are not in the directories, is done again with others; an
-interrupted one is repeated. Nothing of libvirt's configuration changes, and subjects stay:
-tls_allowed_dn_list goes on matching.
+files must have reached the hosts and every daemon must have read them (virt-pki reload): you are
+asked. A stage that could not be completed, because hosts are not in the directories, is done again
+with others; an interrupted one is repeated. Nothing of libvirt's configuration changes, and
+subjects stay: tls_allowed_dn_list goes on matching.
 
 "status" says what each host still lacks. "abort" takes the new CA away again, as long as nothing
 that it issued is in use.
@@ -456,7 +456,7 @@ func (p *program) printRotated(c *cli.Context, a *ca.Authority, v rotationView, 
 		v.Retired = &r.Retired
 	}
 	if !v.DryRun && len(v.Changed)+len(v.Renewed) > 0 {
-		v.Todo = append(v.Todo, "on each host, when the files are there: virt-admin -c libvirtd:///system server-update-tls libvirtd   # with other paths: restart the daemon")
+		v.Todo = append(v.Todo, "on each host, when the files are there: virt-pki reload --run   # decides between virt-admin server-update-tls and a restart")
 	}
 	if v.UnderWay && !v.DryRun {
 		v.Todo = append(v.Todo, "then: virt-pki ca rotate "+*v.NextStage+" ...")

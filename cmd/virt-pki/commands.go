@@ -24,7 +24,7 @@ func (p *program) commands() []*cli.Command {
 		p.initCommand(), p.planCommand(), p.applyCommand(),
 		p.issueCommand(), p.installCommand(), p.checkCommand(), p.collectCommand(), p.preflightCommand(), p.verifyCommand(),
 		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.priorityCommand(), p.confCommand(), p.explainCommand(), p.rulesCommand(),
-		p.renewCommand(), p.revokeCommand(), p.crlCommand(), p.listCommand(), p.expiryCommand(), p.reportCommand(), p.inventoryCommand(),
+		p.renewCommand(), p.reloadCommand(), p.revokeCommand(), p.crlCommand(), p.drillCommand(), p.listCommand(), p.expiryCommand(), p.reportCommand(), p.inventoryCommand(),
 		p.caCommand(p.caShowCommand(), p.caRotateCommand(), p.caExportCommand(), p.caImportCommand(), p.caServeCommand()),
 		p.completionCommand(), p.manCommand(),
 	}

@@ -192,7 +192,7 @@ func (p *program) printRenewed(c *cli.Context, authority string, r cluster.Renew
 		v.Settled = append(v.Settled, viewCertificate(e))
 	}
 	if len(v.Renewed) > 0 && !v.DryRun {
-		v.Next = append(v.Next, "virt-admin -c libvirtd:///system server-update-tls libvirtd   # on each host, when the files are there; with other paths: restart the daemon")
+		v.Next = append(v.Next, "virt-pki reload --run   # on each host, when the files are there: server-update-tls, or a restart where its files have other paths")
 	}
 	switch {
 	case c.Bool("json"):
