@@ -243,7 +243,7 @@ func (p *program) inventoryCopy(c *cli.Context) error {
 	}
 	defer from.Close()
 	to, err := inventory.Open(c.Context, c.Args().Get(1))
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !inventory.IsPostgres(c.Args().Get(1)) {
 		to, err = inventory.Create(c.Context, c.Args().Get(1))
 	}
 	if err != nil {

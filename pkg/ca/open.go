@@ -83,7 +83,7 @@ func openWith(ctx context.Context, dir, source string, open func(context.Context
 		return nil, fmt.Errorf("opening the authority: %w", &PathError{path, err.Error(), err, ""})
 	}
 	inv, err := open(ctx, source)
-	if errors.Is(err, fs.ErrNotExist) {
+	if errors.Is(err, fs.ErrNotExist) && !inventory.IsPostgres(source) { // there it is a missing socket
 		return nil, fmt.Errorf("opening the authority: %w", &PathError{source, "the inventory is not there", err,
 			"is it in PostgreSQL? then name it: --db postgres://USER@HOST/DATABASE; is it lost? virt-pki ca import BACKUP makes a new authority of a backup"})
 	}
