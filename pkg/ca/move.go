@@ -56,15 +56,15 @@ func MoveInventory(ctx context.Context, dir, to string) (int, error) {
 		return fail(err)
 	}
 	defer from.Close()
-	n, err := inventory.Copy(ctx, from, target)
-	if err != nil {
+	if _, err := inventory.Copy(ctx, from, target); err != nil {
 		return fail(err)
 	}
 	if err := durable.WriteFile(filepath.Join(dir, inventoryURL), []byte(target.Path()+"\n"), 0o644, true); err != nil {
 		return fail(err)
 	}
 	// What a process has recorded meanwhile that opened the file before.
-	if n, err = inventory.Copy(ctx, from, target); err != nil {
+	n, err := inventory.Copy(ctx, from, target)
+	if err != nil {
 		return fail(err)
 	}
 	if err := from.Close(); err != nil {
