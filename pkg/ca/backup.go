@@ -98,7 +98,7 @@ const (
 
 // KeyKind says how the authority's key lies, and in which file.
 func (a *Authority) KeyKind() (KeyKind, string, error) {
-	name := filepath.Join(a.dir, keyFile)
+	name := filepath.Join(a.home(), keyFile)
 	text, err := readFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
 		return KeyElsewhere, "", nil
@@ -479,7 +479,7 @@ func openBackup(from entries, give func(name string, text []byte) error) (*opene
 			switch file {
 			case inventoryFile, movedFile, inventoryURL:
 				return nil, &ContentError{in.pending, errors.New("it is not kept in this way")}
-			case certFile, keyFile, policyName, crlFile:
+			case certFile, keyFile, policyName, crlFile, rotationFile, path.Join(nextDirectory, certFile), path.Join(nextDirectory, keyFile):
 				small[file] = bytes.Clone(in.text)
 			}
 			for at := path.Dir(file); at != "."; at = path.Dir(at) {
@@ -497,6 +497,7 @@ func openBackup(from entries, give func(name string, text []byte) error) (*opene
 			in.Cluster = in.text
 		default:
 			defer clear(small[keyFile])
+			defer clear(small[path.Join(nextDirectory, keyFile)])
 			return in, in.check(small)
 		}
 	}
@@ -504,6 +505,16 @@ func openBackup(from entries, give func(name string, text []byte) error) (*opene
 
 // check judges the files.
 func (in *opened) check(files map[string][]byte) error {
+	certFile, keyFile := certFile, keyFile
+	if text := files[rotationFile]; text != nil {
+		state, err := parseRotation(text)
+		if err != nil {
+			return &ContentError{entryFiles + rotationFile, err}
+		}
+		if state.Issuer == inNext { // it is the new CA that the head names
+			certFile, keyFile = path.Join(nextDirectory, certFile), path.Join(nextDirectory, keyFile)
+		}
+	}
 	for _, name := range []string{certFile, policyName} {
 		if files[name] == nil {
 			return &ContentError{entryFiles + name, errors.New("it is missing")}

@@ -1,10 +1,41 @@
 package ca
 
 import (
+	"context"
 	"encoding/json"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/virt-pki/virt-pki/pkg/backup"
 )
+
+func TestABackupIsRestoredInEveryStageOfARotation(t *testing.T) {
+	ctx := context.Background()
+	a := livedIn(t)
+	if err := a.BeginRotation(ctx, Successor{Now: listTime, Subject: name(t, "CN=two")}); err != nil {
+		t.Fatal(err)
+	}
+	for _, stage := range RotationStages() {
+		if err := a.SetRotation(stage, true, listTime, nil); err != nil {
+			t.Fatal(err)
+		}
+		dir := filepath.Join(t.TempDir(), "restored")
+		if _, err := restore(t, export(t, a, Export{Seal: quick}), dir, Import{Key: backup.Key{Passphrase: quick.Passphrase}}); err != nil {
+			t.Errorf("%s: %v", stage, err)
+			continue
+		}
+		b, err := Open(ctx, dir)
+		if err != nil {
+			t.Errorf("%s: %v", stage, err)
+			continue
+		}
+		if r, ok := b.Rotation(); !ok || r.Stage != stage || b.ID() != a.ID() || b.Unlock(nil) != nil {
+			t.Errorf("%s: %+v, issued by %s, not %s", stage, r, b.ID(), a.ID())
+		}
+		b.Close()
+	}
+}
 
 func TestRotationJSONIsReadStrictly(t *testing.T) {
 	good := `{"schema":1,"stage":"issue","done":true,"issuer":"next","old":"a","new":"b","begun":"2026-01-01T00:00:00Z","changed":"2026-01-01T00:00:00Z"}`
