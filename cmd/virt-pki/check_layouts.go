@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/virt-pki/virt-pki/pkg/bundle"
@@ -84,8 +85,11 @@ func (p *program) places(dir string, o checkOptions) (root string, places []layo
 			return "", nil, &readError{"the directory", dir, err}
 		}
 		if !st.IsDir() {
-			return "", nil, usage("%s is a file", dir).
-				hint("virt-pki check --role server --ca-file cacert.pem --cert-file %s", shellQuote(dir))
+			e := usage("%s is a file", dir)
+			if strings.HasSuffix(dir, ".conf") {
+				return "", nil, e.hint("virt-pki conf %s", shellQuote(dir)).hint("virt-pki preflight --conf %s", shellQuote(dir))
+			}
+			return "", nil, e.hint("virt-pki check --role server --ca-file cacert.pem --cert-file %s", shellQuote(dir))
 		}
 		root = dir
 		places = append(places, layout.Place{Kind: layout.PkiPath, Dir: "/"})

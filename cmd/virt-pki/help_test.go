@@ -41,6 +41,11 @@ func TestHelpFitsATerminal(t *testing.T) {
 				t.Errorf("help of %q has blanks at a line's end: %q", words, line)
 			}
 		}
+		for _, f := range c.Flags {
+			if name, text := flagDoc(f); strings.Count(text, "may be repeated") > 1 {
+				t.Errorf("help of %q says a thing twice: %s %s", words, name, text)
+			}
+		}
 		if len(c.Subcommands) == 0 && c.Action != nil && !strings.Contains(help.Out, "EXAMPLES") {
 			t.Errorf("help of %q has no examples", words)
 		}

@@ -53,10 +53,10 @@ EXIT STATUS
    2 wrong usage   3 something could not be judged`,
 		Flags: append([]cli.Flag{
 			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "the daemon's configuration `FILE`; default: that of the daemon which does TLS here, run as its units say"},
-			&cli.StringSliceFlag{Name: "uri", Aliases: []string{"u"}, Usage: "a client's `URI`; may be repeated"},
+			&cli.StringSliceFlag{Name: "uri", Aliases: []string{"u"}, Usage: "a client's `URI`"},
 			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read URIs from `FILE`, one a line"},
-			&cli.StringSliceFlag{Name: "client", Usage: "a client's files in `DIR` (as for pkipath); may be repeated; needs --host"},
-			&cli.StringSliceFlag{Name: "host", Usage: "a `NAME` by which the clients of --client call the daemon; may be repeated"},
+			&cli.StringSliceFlag{Name: "client", Usage: "a client's files in `DIR` (as for pkipath); needs --host"},
+			&cli.StringSliceFlag{Name: "host", Usage: "a `NAME` by which the clients of --client call the daemon"},
 			&cli.StringFlag{Name: "root", Usage: "the daemon's files and units are below `DIR`, which stands for its machine's /, or in a bundle of collect"},
 			hostsFlag(),
 			forFlag(),
@@ -438,7 +438,13 @@ func hostConf(program string, h *host, read func(name string) ([]byte, error)) (
 		}
 	}
 	if program == "" {
-		return "", nil, fmt.Errorf("there is neither %s nor %s", h.below(names[0]), h.below(names[1]))
+		e := &hintedError{err: fmt.Errorf("there is neither %s nor %s", h.below(names[0]), h.below(names[1]))}
+		if h.root != "" {
+			e.hints = []string{"--conf FILE names the configuration; virt-pki preflight --hosts " + shellQuote(h.root) + " takes libvirt's defaults"}
+		} else {
+			e.hints = []string{"--conf FILE names the configuration; virt-pki conf template libvirtd makes one"}
+		}
+		return "", nil, e
 	}
 	return "", nil, err
 }

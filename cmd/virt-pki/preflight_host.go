@@ -93,7 +93,7 @@ func (p *program) preflightHost(c *cli.Context) (*host, error) {
 	default:
 		r, err := os.OpenRoot(h.root)
 		if err != nil {
-			return nil, err
+			return nil, &readError{"the tree", h.root, err}
 		}
 		h.tree = unit.New(r.FS())
 	}

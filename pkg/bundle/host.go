@@ -316,7 +316,11 @@ func readDir(dir string) (*Bundle, error) {
 func Load(name string) ([]*Host, error) {
 	info, err := os.Stat(name)
 	if err != nil {
-		return nil, err
+		var pe *fs.PathError
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return nil, fmt.Errorf("reading the host %q: %w", name, err)
 	}
 	if !info.IsDir() {
 		f, err := os.Open(name)

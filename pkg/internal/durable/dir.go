@@ -33,7 +33,7 @@ type Dir struct {
 func Open(path string) (*Dir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
-		return nil, &Error{Op: "open", Path: path, Err: cause(err)}
+		return nil, &Error{Op: "open", Path: path, Err: cause(err), directory: true}
 	}
 	return &Dir{root: root}, nil
 }

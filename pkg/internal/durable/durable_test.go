@@ -483,6 +483,18 @@ func TestAFullDiskIsSaidSo(t *testing.T) {
 	}
 }
 
+func TestTheDirectoryToMakeIsTheOneThatIsMissing(t *testing.T) {
+	missing := filepath.Join(t.TempDir(), "missing")
+	_, err := Open(missing)
+	var e *Error
+	if !errors.As(err, &e) {
+		t.Fatalf("%v", err)
+	}
+	if want := fmt.Sprintf("make the directory first: mkdir -p %q", missing); len(e.Hints()) != 1 || e.Hints()[0] != want {
+		t.Errorf("%q, want %q", e.Hints(), want)
+	}
+}
+
 func TestLock(t *testing.T) {
 	name := filepath.Join(t.TempDir(), "lock")
 	h, err := Lock(context.Background(), name)

@@ -13,6 +13,8 @@ type Error struct {
 	Op   string // open, write, fsync, ... as in Step
 	Path string
 	Err  error
+	// directory says that Path is the directory in which to write, not something in it.
+	directory bool
 }
 
 // Error names step, path and cause.
@@ -24,6 +26,9 @@ func (e *Error) Unwrap() error { return e.Err }
 // Hints gives the remedy for causes that have a usual one.
 func (e *Error) Hints() []string {
 	dir := filepath.Dir(e.Path)
+	if e.directory {
+		dir = e.Path
+	}
 	switch {
 	case errors.Is(e.Err, ErrLocked):
 		return []string{fmt.Sprintf("wait for the other process to end; fuser -v %q shows it", e.Path)}
