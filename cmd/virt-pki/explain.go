@@ -124,7 +124,7 @@ func explainMessage(cat finding.Catalogue, text string) (*messageView, []finding
 				ordered = append(ordered, r)
 				said[c.rule] = true
 				if v.Cause == "" {
-					v.Cause = r.Title
+					v.Cause = faultOf(r.ID, r.Title)
 				}
 			}
 			m.Causes = append(m.Causes, v)
@@ -133,14 +133,22 @@ func explainMessage(cat finding.Catalogue, text string) (*messageView, []finding
 	for _, r := range rules {
 		if !said[r.ID] {
 			ordered = append(ordered, r)
-			m.Causes = append(m.Causes, causeView{r.ID, r.Title, tells(r.ID)})
+			m.Causes = append(m.Causes, causeView{r.ID, faultOf(r.ID, r.Title), tells(r.ID)})
 		}
 	}
-	if len(m.Causes) == 0 {
+	switch {
+	case len(m.Causes) > 0:
+	case strings.Contains(text, virshPreface):
+		m.Text = "virsh says this of every connection that fails. The reason stands on the line behind it."
+		m.Causes = append(m.Causes, causeView{"", "put that line to virt-pki explain, or try the URI", tellClient})
+	default:
 		return nil, nil
 	}
 	return m, ordered
 }
+
+// virshPreface is what virsh says before any reason.
+const virshPreface = "failed to connect to the hypervisor"
 
 // symptomOf gives the symptom whose message stands in a text, the most specific.
 func symptomOf(text string) (symptom, bool) {

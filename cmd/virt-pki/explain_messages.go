@@ -11,7 +11,7 @@ type symptom struct {
 // An origin is one of a symptom's.
 type origin struct {
 	rule string // "": none of virt-pki's rules
-	why  string // "": the rule's title
+	why  string // "": that of faults, or the rule's title
 	// tell is the command that shows whether it is this one.
 	tell string
 }
@@ -156,6 +156,8 @@ var symptoms = []symptom{
 	{[]string{"Path {path} too long for unix socket"}, "A socket's path may have 107 bytes.", []origin{{"socket-path-too-long", "", "virt-pki uri URI"}}},
 
 	// The RPC behind it.
+	{[]string{"authentication failed: polkit: {error}"}, "An older daemon asked polkit, and polkit said no, or found nobody to ask for a password.",
+		[]origin{{"polkit-refused", "", "pkcheck --action-id org.libvirt.unix.manage --process $$, on the daemon's host as the same user"}}},
 	{[]string{"authentication required", "internal error: hypervisor connection not open", "internal error: connection already open"},
 		"The other end speaks libvirt's protocol, but the calls come in the wrong order: not those of libvirt's own client.",
 		[]origin{{"", "a program that speaks the protocol itself; a second open call also ends the first", tellClient}}},

@@ -3,10 +3,14 @@ package main
 import (
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
+	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 // TestEveryMessageLeadsSomewhere puts the messages of libvirt, QEMU and GnuTLS to explain: each has causes, the likeliest
@@ -56,6 +60,37 @@ func TestEveryMessageLeadsSomewhere(t *testing.T) {
 	}
 	if n < 200 {
 		t.Errorf("only %d messages", n)
+	}
+}
+
+// TestCausesNameTheFault looks for causes that say what is right: titles of rules that are demands, without a text in faults.
+// The packages named here have titles that name the fault.
+func TestCausesNameTheFault(t *testing.T) {
+	cat, err := catalogue()
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := slices.Concat(verify.Rules(), layout.Rules(), handshake.Rules())
+	asCause := map[string]bool{}
+	for _, s := range symptoms {
+		for _, c := range s.causes {
+			asCause[c.rule] = asCause[c.rule] || c.why == ""
+		}
+	}
+	for _, r := range cat.Rules() {
+		text, ok := faults[r.ID]
+		needed := (asCause[r.ID] || len(r.LibvirtMessages) > 0) && !containsRule(named, r.ID)
+		if needed && !ok {
+			t.Errorf("%s comes as a cause, and is called %q", r.ID, r.Title)
+		}
+		if ok && (text == "" || text == r.Title) {
+			t.Errorf("%s: %q is no fault", r.ID, text)
+		}
+	}
+	for id := range faults {
+		if _, ok := cat.Rule(id); !ok {
+			t.Errorf("no rule %q", id)
+		}
 	}
 }
 
