@@ -116,11 +116,11 @@ var ErrNoTree = errors.New("there are no credentials of a host in it")
 // PlanInstallation compares a host's tree with what lies below root, which is / or stands for it. Keys are compared with their
 // certificates first. The errors include *MisfitError, *RefusedError and ErrNoTree.
 func PlanInstallation(source fs.FS, root string, o InstallOptions) (*Installation, error) {
-	d, err := durable.Open(root)
+	on, err := openGround(root)
 	if err != nil {
 		return nil, err
 	}
-	defer d.Close()
+	defer on.close()
 	in := &Installation{root: root, o: o}
 	refused := &RefusedError{}
 	var misfits []finding.Finding
@@ -131,7 +131,12 @@ func PlanInstallation(source fs.FS, root string, o InstallOptions) (*Installatio
 		if place.Kind.ForQEMU() {
 			place.Group = o.QEMUGroup
 		}
-		files, faults, err := filesOf(source, d, place)
+		if place.Kind == layout.User {
+			if info, err := on.root.Root().Stat(below(place.Dir)); err != nil || !info.IsDir() {
+				return nil, &NoHomeError{place.Dir}
+			}
+		}
+		files, faults, err := filesOf(source, on, place)
 		if err != nil {
 			return nil, err
 		}
@@ -139,16 +144,11 @@ func PlanInstallation(source fs.FS, root string, o InstallOptions) (*Installatio
 		if !slices.Contains(in.Kinds, place.Kind) {
 			in.Kinds = append(in.Kinds, place.Kind)
 		}
-		if place.Kind == layout.User {
-			if info, err := d.Root().Stat(below(place.Dir)); err != nil || !info.IsDir() {
-				return nil, &NoHomeError{place.Dir}
-			}
-		}
 		for _, f := range files {
 			if slices.ContainsFunc(in.files, func(g layout.File) bool { return g.Path == f.Path }) {
 				continue // /etc/pki, which several have
 			}
-			item, err := in.compare(d, f, refused)
+			item, err := in.compare(on, f, refused)
 			if err != nil {
 				return nil, err
 			}
@@ -199,7 +199,7 @@ func placesIn(source fs.FS) []layout.Place {
 }
 
 // filesOf reads a layout's files from the tree, and says what is wrong with them.
-func filesOf(source fs.FS, d *durable.Dir, place layout.Place) ([]layout.File, []finding.Finding, error) {
+func filesOf(source fs.FS, on *ground, place layout.Place) ([]layout.File, []finding.Finding, error) {
 	read := func(name string) verify.File {
 		b, err := fs.ReadFile(source, below(name))
 		return verify.File{Path: name, Data: b, Err: err}
@@ -231,7 +231,11 @@ func filesOf(source fs.FS, d *durable.Dir, place layout.Place) ([]layout.File, [
 		own := key
 		if key.Missing() {
 			// The certificate for a request comes without its key, which is on the machine.
-			if b, err := d.ReadFile(below(paths.Key)); err == nil {
+			d, name, err := on.at(paths.Key)
+			if err != nil {
+				return nil, nil, err
+			}
+			if b, err := d.ReadFile(name); err == nil {
 				own = verify.File{Path: paths.Key, Data: b}
 			}
 		}
@@ -253,15 +257,22 @@ func filesOf(source fs.FS, d *durable.Dir, place layout.Place) ([]layout.File, [
 }
 
 // compare says what becomes of a file.
-func (in *Installation) compare(d *durable.Dir, f layout.File, refused *RefusedError) (Installed, error) {
+func (in *Installation) compare(on *ground, f layout.File, refused *RefusedError) (Installed, error) {
 	item := Installed{Item: f.Item, Fate: InstallNew}
-	name := below(f.Path)
+	d, name, err := on.at(f.Path)
+	if err != nil {
+		return item, err
+	}
 	info, err := d.Root().Lstat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return item, nil
 	case err != nil:
-		return item, err
+		var pe *fs.PathError // its own path has the names of links in it
+		if errors.As(err, &pe) {
+			err = pe.Err
+		}
+		return item, &durable.Error{Op: "open", Path: d.Path(name), Err: err}
 	case info.Mode()&fs.ModeSymlink != 0:
 		if f.Shared {
 			item.Fate = InstallSame
@@ -289,7 +300,7 @@ func (in *Installation) compare(d *durable.Dir, f layout.File, refused *RefusedE
 		return item, nil
 	}
 	item.Fate = InstallReplaced
-	if item.Backup, err = freeName(d, f.Path); err != nil {
+	if item.Backup, err = freeName(on, f.Path); err != nil {
 		return item, err
 	}
 	switch f.Part {
@@ -342,11 +353,7 @@ func (in *Installation) owner(i layout.Item) (*durable.Owner, error) {
 
 // userOf gives who owns the home directory in which a path lies.
 func (in *Installation) userOf(name string) (uid, gid int) {
-	home := "/root"
-	if rest, ok := strings.CutPrefix(name, "/home/"); ok {
-		user, _, _ := strings.Cut(rest, "/")
-		home = "/home/" + user
-	}
+	home := homeOf(name)
 	r, err := os.OpenRoot(in.root)
 	if err != nil {
 		return in.o.UID, in.o.GID
@@ -361,17 +368,21 @@ func (in *Installation) userOf(name string) (uid, gid int) {
 }
 
 // freeName finds a name for a backup.
-func freeName(d *durable.Dir, name string) (string, error) {
+func freeName(on *ground, name string) (string, error) {
 	for i := range 1000 {
 		free := name + ".bak"
 		if i > 0 {
 			free = fmt.Sprintf("%s.bak.%d", name, i)
 		}
-		there, err := d.Has(below(free))
+		d, there, err := on.at(free)
 		if err != nil {
 			return "", err
 		}
-		if !there {
+		taken, err := d.Has(there)
+		if err != nil {
+			return "", err
+		}
+		if !taken {
 			return free, nil
 		}
 	}
@@ -402,36 +413,41 @@ func older(text, there []byte) bool {
 // Apply puts the tree onto the machine: what is replaced is kept first, then all files are written and synchronised under
 // temporary names and get their own one right after the other, keys before certificates.
 func (in *Installation) Apply() error {
-	d, err := durable.Open(in.root)
+	on, err := openGround(in.root)
 	if err != nil {
 		return err
 	}
-	defer d.Close()
+	defer on.close()
 	for _, i := range in.Items {
 		if i.Backup == "" {
 			continue
 		}
-		if err := keep(d, i, in.o.SetOwners); err != nil {
+		if err := keep(on, i, in.o.SetOwners); err != nil {
 			return fmt.Errorf("keeping %q: %w", i.Path, err)
 		}
 	}
 	// A user's files have other owners than the next user's.
-	groups := map[[2]int][]layout.File{}
-	var order [][2]int
+	groups := map[string][]layout.File{}
+	var order []string
 	for _, f := range in.files {
-		var who [2]int
-		if !f.System {
-			who[0], who[1] = in.userOf(f.Path)
+		home := homeOf(f.Path)
+		if groups[home] == nil {
+			order = append(order, home)
 		}
-		if groups[who] == nil {
-			order = append(order, who)
-		}
-		groups[who] = append(groups[who], f)
+		f.Path = strings.TrimPrefix(f.Path, home)
+		groups[home] = append(groups[home], f)
 	}
-	for _, who := range order {
+	for _, home := range order {
+		d, _, err := on.at(home + "/")
+		if err != nil {
+			return err
+		}
 		o := in.o.WriteOptions
-		o.UID, o.GID, o.Replace, o.ReplaceKeys = who[0], who[1], true, in.o.Force
-		if _, err := layout.Write(d, groups[who], o); err != nil {
+		o.Replace, o.ReplaceKeys = true, in.o.Force
+		if o.UID, o.GID = 0, 0; home != "" {
+			o.UID, o.GID = in.userOf(home)
+		}
+		if _, err := layout.Write(d, groups[home], o); err != nil {
 			return err
 		}
 	}
@@ -443,12 +459,16 @@ func (in *Installation) Apply() error {
 		if err != nil {
 			return err
 		}
+		d, name, err := on.at(i.Path)
+		if err != nil {
+			return err
+		}
 		if owner != nil {
-			if err := d.Root().Lchown(below(i.Path), owner.UID, owner.GID); err != nil {
+			if err := d.Root().Lchown(name, owner.UID, owner.GID); err != nil {
 				return err
 			}
 		}
-		if err := d.Root().Chmod(below(i.Path), in.mode(i.Item)); err != nil {
+		if err := d.Root().Chmod(name, in.mode(i.Item)); err != nil {
 			return err
 		}
 	}
@@ -456,18 +476,73 @@ func (in *Installation) Apply() error {
 }
 
 // keep copies a file that is to be replaced, with its mode and owner.
-func keep(d *durable.Dir, i Installed, owners bool) error {
-	info, err := d.Root().Lstat(below(i.Path))
+func keep(on *ground, i Installed, owners bool) error {
+	d, name, err := on.at(i.Path)
 	if err != nil {
 		return err
 	}
-	old, err := d.ReadFile(below(i.Path))
+	info, err := d.Root().Lstat(name)
 	if err != nil {
 		return err
 	}
-	f := durable.File{Name: below(i.Backup), Data: old, Mode: info.Mode().Perm()}
+	old, err := d.ReadFile(name)
+	if err != nil {
+		return err
+	}
+	_, backup, err := on.at(i.Backup)
+	if err != nil {
+		return err
+	}
+	f := durable.File{Name: backup, Data: old, Mode: info.Mode().Perm()}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && owners {
 		f.Owner = &durable.Owner{UID: int(st.Uid), GID: int(st.Gid)}
 	}
 	return d.Write(f)
+}
+
+// A ground is where an installation puts its files: below the machine's root, and what is a user's below the user's home. So no
+// link that the user has made there leads root, who installs, to files and directories of others.
+type ground struct {
+	root  *durable.Dir
+	homes map[string]*durable.Dir
+}
+
+func openGround(root string) (*ground, error) {
+	d, err := durable.Open(root)
+	return &ground{d, map[string]*durable.Dir{}}, err
+}
+
+func (g *ground) close() {
+	g.root.Close()
+	for _, d := range g.homes {
+		d.Close()
+	}
+}
+
+// at gives the directory that a path of the machine is worked on from, and its name there.
+func (g *ground) at(name string) (*durable.Dir, string, error) {
+	home := homeOf(name)
+	if home == "" {
+		return g.root, below(name), nil
+	}
+	if g.homes[home] == nil {
+		d, err := g.root.Below(below(home))
+		if err != nil {
+			return nil, "", err
+		}
+		g.homes[home] = d
+	}
+	return g.homes[home], below(strings.TrimPrefix(name, home)), nil
+}
+
+// homeOf gives the home directory that a path is in, "" where it is in none.
+func homeOf(name string) string {
+	if strings.HasPrefix(name, "/root/") || name == "/root" {
+		return "/root"
+	}
+	if rest, ok := strings.CutPrefix(name, "/home/"); ok {
+		user, _, _ := strings.Cut(rest, "/")
+		return "/home/" + user
+	}
+	return ""
 }

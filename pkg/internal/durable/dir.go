@@ -38,6 +38,15 @@ func Open(path string) (*Dir, error) {
 	return &Dir{root: root}, nil
 }
 
+// Below opens a directory of this one. What is then published there stays below it, whatever symbolic links there are.
+func (d *Dir) Below(name string) (*Dir, error) {
+	root, err := d.root.OpenRoot(name)
+	if err != nil {
+		return nil, &Error{Op: "open", Path: d.Path(name), Err: cause(err)}
+	}
+	return &Dir{root: root}, nil
+}
+
 // Unsynced says that what is done in the directory from now on is made durable by the caller, later.
 func (d *Dir) Unsynced() { d.unsynced = true }
 
