@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -151,7 +152,9 @@ func (p *program) drill(c *cli.Context) error {
 			if own == "" {
 				return p.runPlanned(ctx, plan, c.Duration("timeout"))
 			}
-			out, err := exec.CommandContext(ctx, "sh", "-c", own).CombinedOutput()
+			cmd := exec.CommandContext(ctx, "sh", "-c", own)
+			cmd.Env = environmentOfOthers(os.Environ())
+			out, err := cmd.CombinedOutput()
 			if err != nil {
 				return fmt.Errorf("--reload-command: %w: %s", err, visible(strings.TrimSpace(string(out))))
 			}

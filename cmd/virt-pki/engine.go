@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 
 	"github.com/urfave/cli/v2"
@@ -36,7 +35,7 @@ func (p *program) engine(c *cli.Context) (handshake.Engine, *gnutls.Program, err
 	if err != nil {
 		return 0, nil, usage("--tls-engine %s: auto, go or gnutls", shellQuote(c.String("tls-engine")))
 	}
-	g := &gnutls.Program{Env: tokenEnvironment(os.Environ())}
+	g := &gnutls.Program{Env: environmentOfOthers(os.Environ())}
 	g.Path, g.Missing = p.findGnutls(c.String("gnutls-program"))
 	return e, g, nil
 }
@@ -56,22 +55,14 @@ func (p *program) findGnutls(named string) (path, missing string) {
 		}
 		return abs, ""
 	}
+	if file := companion(gnutlsProgram); file != "" {
+		return file, ""
+	}
 	beside := "virt-pki"
 	if self, err := os.Executable(); err == nil {
 		beside = self
-		if file := filepath.Join(filepath.Dir(self), gnutlsProgram); executable(file) {
-			return file, ""
-		}
-	}
-	if file, err := exec.LookPath(gnutlsProgram); err == nil {
-		return file, ""
 	}
 	return "", fmt.Sprintf("it is neither beside %s nor in PATH", beside)
-}
-
-func executable(file string) bool {
-	st, err := os.Stat(file)
-	return err == nil && st.Mode().IsRegular() && st.Mode()&0o111 != 0
 }
 
 // buildPriority is what libvirt falls back to: as it is told, else as the distribution of the machine builds it, whose

@@ -124,7 +124,7 @@ func (p *program) outputOf(ctx context.Context, args ...string) ([]byte, error) 
 	ctx, cancel := context.WithTimeout(ctx, commandPatience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
-	cmd.Env = append(os.Environ(), "LC_ALL=C", "TZ=UTC", "SYSTEMD_COLORS=0")
+	cmd.Env = append(environmentOfOthers(os.Environ()), "LC_ALL=C", "TZ=UTC", "SYSTEMD_COLORS=0")
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	var ee *exec.ExitError

@@ -164,8 +164,6 @@ func (p *program) reload(c *cli.Context) error {
 	if v.Notes == nil {
 		v.Notes = []string{}
 	}
-	ctx, cancel := context.WithTimeout(c.Context, c.Duration("timeout"))
-	defer cancel()
 	dry := c.Bool("dry-run")
 	if !dry && c.Bool("run") {
 		if err := p.runReload(c, plan); err != nil {
@@ -173,6 +171,8 @@ func (p *program) reload(c *cli.Context) error {
 		}
 		v.Ran = true
 	}
+	ctx, cancel := context.WithTimeout(c.Context, c.Duration("timeout")) // not counting how long somebody thought
+	defer cancel()
 	if !dry {
 		if err := p.compareServed(ctx, plan, &v); err != nil {
 			return err
@@ -219,6 +219,7 @@ func (p *program) runReload(c *cli.Context, plan cluster.Reload) error {
 // runCommand runs the command of a reload.
 func runCommand(ctx context.Context, plan cluster.Reload) error {
 	cmd := exec.CommandContext(ctx, plan.Command[0], plan.Command[1:]...)
+	cmd.Env = environmentOfOthers(os.Environ())
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		said := strings.TrimSpace(string(out))

@@ -6,10 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -195,7 +192,7 @@ func (p *program) openToken(c *cli.Context, ctx context.Context, text string, o 
 	if err != nil {
 		return nil, err
 	}
-	o.Program, o.Env = p.tokenProgram(), tokenEnvironment(os.Environ())
+	o.Program, o.Env = p.tokenProgram(), environmentOfOthers(os.Environ())
 	source := p.passphrase(c)
 	from := ""
 	file, err := u.PINFile()
@@ -260,23 +257,10 @@ func (p *program) tokenProgram() string {
 	if path := p.getenv(tokenVariable); path != "" {
 		return path
 	}
-	if self, err := os.Executable(); err == nil {
-		beside := filepath.Join(filepath.Dir(self), name)
-		if st, err := os.Stat(beside); err == nil && st.Mode().IsRegular() {
-			return beside
-		}
-	}
-	if path, err := exec.LookPath(name); err == nil {
+	if path := companion(name); path != "" {
 		return path
 	}
 	return name
-}
-
-// tokenEnvironment gives the environment for the token's module, without our secrets.
-func tokenEnvironment(all []string) []string {
-	return slices.DeleteFunc(slices.Clone(all), func(v string) bool {
-		return strings.HasPrefix(v, passphraseVariable+"=") || strings.HasPrefix(v, databaseVariable+"=")
-	})
 }
 
 // newKey makes or finds the key of a new CA in a token.
