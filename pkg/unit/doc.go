@@ -12,7 +12,8 @@
 // ExecStart=. It was compared with systemd 252: states with systemctl --root, units as systemd --test loads them, environment files
 // and substitution with its library, and what is passed and started with the two programs running together. What the daemons make of
 // arguments and sockets follows main and daemonSetupNetworking of libvirt's remote_daemon.c and virSystemdActivation, confirmed
-// with libvirtd 9.0.0, 11.3.0 and 12.8.0. virtproxyd was not at hand; that it has no --listen is from its source.
+// with libvirtd 9.0.0, 11.3.0 and 12.8.0. virtproxyd was not at hand; that it has no --listen is taken
+// from libvirt's documentation.
 //
 // Not done: templates and instances, conditions (ConditionPathExists= and its likes), generators, presets (they decide
 // what an installation enables, not what is enabled), and specifiers that depend on the running machine.
