@@ -126,11 +126,15 @@ func (h *Host) Withheld(name string) *verify.WithheldKey {
 	return nil
 }
 
-// The bounds of what an archive may unpack to.
+// The bounds of what an archive may unpack to, and of the directories that its paths, or a manifest's, may name.
 const (
 	maxArchive = 512 << 20
 	maxMembers = 100_000
+	maxPath    = 4096 // PATH_MAX
+	maxDepths  = 10 * maxMembers
 )
+
+var errTooDeep = errors.New("it names too many directories")
 
 // A FormatError says why something is no bundle.
 type FormatError struct {
@@ -185,6 +189,7 @@ func Read(r io.Reader) (*Bundle, error) {
 func members(r io.Reader, each func(h *tar.Header, name string, text []byte) error) error {
 	t := tar.NewReader(io.LimitReader(r, maxArchive))
 	seen := map[string]bool{}
+	depths := 0
 	for n := 0; ; n++ {
 		h, err := t.Next()
 		switch {
@@ -196,13 +201,20 @@ func members(r io.Reader, each func(h *tar.Header, name string, text []byte) err
 			return fmt.Errorf("it has more than %d members", maxMembers)
 		}
 		name := strings.TrimSuffix(strings.TrimPrefix(h.Name, "./"), "/")
+		depths += 1 + strings.Count(name, "/")
 		switch {
+		case len(name) > maxPath:
+			return fmt.Errorf("the member %q... has a name of more than %d octets", name[:40], maxPath)
+		case depths > maxDepths:
+			return errTooDeep
 		case h.Typeflag == tar.TypeDir && (name == "" || name == "."):
 			continue
 		case !fs.ValidPath(name) || name == ".":
 			return fmt.Errorf("the member %q is outside of its directory", h.Name)
 		case h.Typeflag != tar.TypeDir && h.Typeflag != tar.TypeReg:
 			return fmt.Errorf("the member %q is no file and no directory", h.Name)
+		case sparse(h):
+			return fmt.Errorf("the member %q is sparse", h.Name)
 		case h.Size > maxFile:
 			return fmt.Errorf("the member %q: %w", h.Name, errTooLarge)
 		case seen[name] && h.Typeflag == tar.TypeReg:
@@ -217,6 +229,16 @@ func members(r io.Reader, each func(h *tar.Header, name string, text []byte) err
 			return err
 		}
 	}
+}
+
+// sparse reports whether a member has holes (GNU tar's --sparse). A hole takes no room in an archive, and so passes its bound.
+func sparse(h *tar.Header) bool {
+	for record := range h.PAXRecords {
+		if strings.HasPrefix(record, "GNU.sparse.") {
+			return true
+		}
+	}
+	return h.Typeflag == tar.TypeGNUSparse
 }
 
 // ReadTree reads an archive, a .tar or .tar.gz, of a tree that is to be laid over a machine's /: with etc, home or root at its

@@ -4,6 +4,8 @@ import (
 	"archive/tar"
 	"bytes"
 	"compress/gzip"
+	"encoding/base64"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -39,6 +41,13 @@ func pack(t testing.TB, members ...string) []byte {
 	return out.Bytes()
 }
 
+// sparseArchive has six files of 100 MiB that are nothing but holes, made with GNU tar 1.34: tar --format=posix --sparse -c h | gzip -9n.
+const sparseArchive = "H4sIAAAAAAACA+3ay0rDQBSA4VnnKfIETeZaXXSrrkQQH2DAgVR6kaRC8ekditCaRitihyT9/03KpFDC4eTbtCrE2StjU2t311j7evxZSmWM" +
+	"yK1I0Fuz8XX8+Xq93vz0vVP32w83kKriwW/vgn8OdVPI883fxYF+N3+5v/c5/9JIJfJtyvmLy0yp/Pb+adK8+roJk6V/WdczmbVO56t4WmZKH56u/DLM" +
+	"qkJm+stxHfyimb+HWRzilZ26sswE9Xj/4+wed6O7mS/CxF5b/d/vgRP7L4/f/0ZrKfIy5f5f6PtfZvs9ZVMvcf8P/Fc98l/j/yD8V/g/Ov9V0v3v9l/h" +
+	"P/5TUv91j/w3+D8I/zX+j85/nXT/u/3X+I//lNR/0yP/Lf4Pwn+D/6Pz3yTd/27/Df7jPyX1/0x/uPiT/w7/B+G/xf/R+W+T7n+3/xb/8Z+S+u965P8U" +
+	"/wfhv8P/0fnvku5/t/8O//GfiIiIiIiIiIiIiIiIiIiIftMH15KrywBQAAA="
+
 func TestHostileArchivesAreRefused(t *testing.T) {
 	manifest := `{"schema":1,"name":"h","entries":[{"path":"/etc/x","type":"file","content":true}]}`
 	for _, c := range []struct {
@@ -61,6 +70,10 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 			`virt-pki-bundle.json: the path "/../x" is not absolute and plain`},
 		{"a key's id that is none", pack(t, "h/"+ManifestName, `{"schema":1,"name":"h","entries":[{"path":"/x","type":"file","key":{"public_key_sha256":"12"}}]}`),
 			`virt-pki-bundle.json: "/x": the public key's "12" is no SHA-256`},
+		{"holes, which take no room in the archive", unbase64(t, sparseArchive), `the member "h/1" is sparse`},
+		{"more directories than a machine has", pack(t, "h/"+ManifestName, deep(600, 2000)), "virt-pki-bundle.json: it names too many directories"},
+		{"a path longer than PATH_MAX", pack(t, "h/"+ManifestName, deep(1, 2500)),
+			fmt.Sprintf("virt-pki-bundle.json: the path %q is not absolute and plain", "/0"+strings.Repeat("/a", 2500))},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := Read(bytes.NewReader(c.archive))
@@ -73,6 +86,31 @@ func TestHostileArchivesAreRefused(t *testing.T) {
 				t.Errorf("it was read; want %q", c.want)
 			}
 		})
+	}
+}
+
+// deep gives a manifest of some paths with as many directories.
+func deep(paths, depth int) string {
+	var entries []string
+	for i := range paths {
+		entries = append(entries, fmt.Sprintf(`{"path":"/%d%s","type":"file"}`, i, strings.Repeat("/a", depth)))
+	}
+	return `{"schema":1,"name":"h","entries":[` + strings.Join(entries, ",") + `]}`
+}
+
+func unbase64(t testing.TB, text string) []byte {
+	t.Helper()
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestTreesWithHolesAreRefused(t *testing.T) {
+	_, err := ReadTree(bytes.NewReader(unbase64(t, sparseArchive)))
+	if err == nil || err.Error() != `the member "h/1" is sparse` {
+		t.Error(err)
 	}
 }
 

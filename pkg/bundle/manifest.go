@@ -147,8 +147,12 @@ func parseManifest(text []byte) (Manifest, error) {
 		return m, errors.New("the host has no name")
 	}
 	seen := map[string]bool{}
+	depths := 0
 	for _, e := range m.Entries {
+		depths += strings.Count(e.Path, "/")
 		switch {
+		case depths > maxDepths:
+			return m, errTooDeep
 		case !cleanPath(e.Path):
 			return m, fmt.Errorf("the path %q is not absolute and plain", e.Path)
 		case seen[e.Path]:
@@ -173,9 +177,9 @@ func parseManifest(text []byte) (Manifest, error) {
 	return m, nil
 }
 
-// cleanPath reports whether a path is absolute, without "." and "..", and not the manifest's.
+// cleanPath reports whether a path is absolute, without "." and "..", no longer than the system has them, and not the manifest's.
 func cleanPath(p string) bool {
-	return strings.HasPrefix(p, "/") && path.Clean(p) == p && !strings.ContainsRune(p, 0) && p != "/"+ManifestName
+	return len(p) <= maxPath && strings.HasPrefix(p, "/") && path.Clean(p) == p && !strings.ContainsRune(p, 0) && p != "/"+ManifestName
 }
 
 // withheld gives the key as package verify takes it.
