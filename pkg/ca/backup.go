@@ -384,11 +384,7 @@ func Restore(ctx context.Context, dir string, r io.Reader, im Import) (Restored,
 		if err := st.mkdirs(path.Dir(name)); err != nil {
 			return err
 		}
-		mode := fs.FileMode(0o644)
-		if strings.HasPrefix(name, keyDirectory+"/") || bytes.Contains(text, []byte("PRIVATE KEY")) {
-			mode = 0o600
-		}
-		return st.write(name, text, mode)
+		return st.write(name, text, restoredMode(name, text))
 	})
 	if err != nil {
 		return fail(err)
@@ -424,6 +420,16 @@ func Restore(ctx context.Context, dir string, r io.Reader, im Import) (Restored,
 		return fail(err)
 	}
 	return out, nil
+}
+
+// restoredMode gives the mode of a restored file. Open to all are certificates, lists and settings; what else lies in the
+// directory, an HMAC key perhaps, is as closed as a key.
+func restoredMode(name string, text []byte) fs.FileMode {
+	open := strings.HasSuffix(name, ".pem") || strings.HasSuffix(name, ".json")
+	if !open || strings.HasPrefix(name, keyDirectory+"/") || bytes.Contains(text, []byte("PRIVATE KEY")) {
+		return 0o600
+	}
+	return 0o644
 }
 
 // mkdirs makes a directory of the stage and those above it.

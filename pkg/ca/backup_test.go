@@ -94,13 +94,16 @@ func TestARestoredAuthorityIsTheSame(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	if err := os.WriteFile(filepath.Join(a.Dir(), "auth.key"), []byte("00112233445566778899aabbccddeeff\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	file := filepath.Join(t.TempDir(), "authority.age")
 	made, err := a.Export(ctx, file, Export{Seal: quick, Now: listTime, Cluster: []byte("# a cluster\n")})
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := Backup{Made: listTime, Authority: a.ID(), Subject: "O=Acme,CN=Acme CA", Fingerprint: a.Fingerprint(), Key: KeyPlain,
-		Files: []string{"authority.json", "cacert.pem", "cacrl.pem", "private/cakey.pem", "stages/rotation.json"}, Cluster: []byte("# a cluster\n"),
+		Files: []string{"auth.key", "authority.json", "cacert.pem", "cacrl.pem", "private/cakey.pem", "stages/rotation.json"}, Cluster: []byte("# a cluster\n"),
 		Certificates: 2, Revoked: 1, LastList: big.NewInt(2)}
 	same := cmp.Comparer(func(a, b *big.Int) bool { return a == b || a != nil && b != nil && a.Cmp(b) == 0 })
 	if d := cmp.Diff(want, made, same); d != "" {
