@@ -36,6 +36,9 @@ RULES
    rfc5280   a path from the certificate to a CA by RFC 5280 alone, revocation lists included
    both      libvirt's verdict counts; where RFC 5280 says otherwise, that is said too
 
+Without --key-file a named certificate is judged as one that others are shown, who trust the CA
+file: all of its file counts, and with --rules both RFC 5280 may refuse it, too.
+
 EXIT STATUS
    0 pass   1 findings at or above --fail-on   2 wrong usage   3 could not complete`,
 		Flags: []cli.Flag{
@@ -214,7 +217,7 @@ type fileSet struct {
 	role               certs.Role
 	ca, crl, cert, key verify.File
 	crlConfigured      bool
-	keyUnknown         bool // no key was named: nothing is said about it
+	keyUnknown         bool // no key was named: nothing is said about it, see presented
 	// more are the identities with an index, as far as anything of them is there.
 	more []verify.Pair
 	// qemu says that QEMU reads them.
@@ -255,6 +258,9 @@ func (s fileSet) judge(o checkOptions) []finding.Finding {
 			files := verify.Files{Role: s.role, CA: s.ca, CRL: s.crl, Cert: p.Cert, Key: p.Key, CRLConfigured: s.crlConfigured,
 				KeyUnknown: s.keyUnknown, At: o.at, Libvirt: version}
 			fs = append(fs, s.read(files, o)...)
+		}
+		if s.presented() {
+			fs = s.asPresented(fs, o, version)
 		}
 		c.add(version.String(), fs)
 	}

@@ -102,6 +102,8 @@ func (v *checkView) judgeCertificate(s fileSet, fs []finding.Finding, o checkOpt
 		if refused {
 			v.Findings = append(v.Findings, asError(f))
 		}
+	case refused && s.presented():
+		v.Findings = append(v.Findings, asError(f))
 	case refused && owner.Verdict == "accept":
 		v.Findings = append(v.Findings, f)
 	case !refused && owner.Verdict == "reject" && ownRules[strings.TrimPrefix(owner.Rule, "qemu-")]:

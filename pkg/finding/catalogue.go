@@ -161,22 +161,23 @@ func onOneLine(text string, parts []string) bool {
 }
 
 // Root drops the findings that are consequences: those whose rule depends, directly or through others, on a rule that
-// is also found for the same subject. Order is kept.
+// is also found for the same subject. What is worse than its cause stays, so that the worst severity does. Order is kept.
 func (c Catalogue) Root(fs []Finding) []Finding {
-	found := map[[2]string]bool{}
+	found := map[[2]string]Severity{}
 	for _, f := range fs {
-		found[[2]string{f.Subject, f.Rule}] = true
+		k := [2]string{f.Subject, f.Rule}
+		found[k] = max(found[k], f.Severity)
 	}
 	// follows reports whether a finding of the rule start has a cause among those found, looking upwards from rule.
-	var follows func(subject, start, rule string, seen map[string]bool) bool
-	follows = func(subject, start, rule string, seen map[string]bool) bool {
+	var follows func(f Finding, rule string, seen map[string]bool) bool
+	follows = func(f Finding, rule string, seen map[string]bool) bool {
 		r, ok := c.Rule(rule)
 		if !ok || seen[rule] {
 			return false
 		}
 		seen[rule] = true
 		for _, d := range r.DependsOn {
-			if d != start && found[[2]string{subject, d}] || follows(subject, start, d, seen) {
+			if s, ok := found[[2]string{f.Subject, d}]; ok && d != f.Rule && s >= f.Severity || follows(f, d, seen) {
 				return true
 			}
 		}
@@ -184,7 +185,7 @@ func (c Catalogue) Root(fs []Finding) []Finding {
 	}
 	var out []Finding
 	for _, f := range fs {
-		if !follows(f.Subject, f.Rule, f.Rule, map[string]bool{}) {
+		if !follows(f, f.Rule, map[string]bool{}) {
 			out = append(out, f)
 		}
 	}

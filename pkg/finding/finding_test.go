@@ -120,6 +120,22 @@ func TestRootKeepsCausesAndDropsTheirConsequences(t *testing.T) {
 	}
 }
 
+func TestRootKeepsWhatIsWorseThanItsCause(t *testing.T) {
+	c, err := NewCatalogue([]Rule{{ID: "cause"}, {ID: "consequence", DependsOn: []string{"cause"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tt := range []struct {
+		cause, consequence Severity
+		kept               int
+	}{{Warning, Error, 2}, {Error, Error, 1}, {Error, Note, 1}, {Note, Warning, 2}} {
+		got := c.Root([]Finding{{Rule: "consequence", Severity: tt.consequence}, {Rule: "cause", Severity: tt.cause}})
+		if len(got) != tt.kept {
+			t.Errorf("%v of a %v: %v", tt.consequence, tt.cause, got)
+		}
+	}
+}
+
 func TestRootEndsOnRulesThatDependOnEachOther(t *testing.T) {
 	c, err := NewCatalogue([]Rule{{ID: "a", DependsOn: []string{"b"}}, {ID: "b", DependsOn: []string{"a"}}})
 	if err != nil {
