@@ -146,6 +146,7 @@ func value(f cli.Flag, given, prefix string) (string, []string) {
 		for _, v := range verify.Measured() {
 			known = append(known, v.String())
 		}
+		known = append(known, autoVersion)
 	}
 	if i := strings.LastIndexByte(given, ','); i >= 0 && (name == "layout" || name == "libvirt") {
 		prefix, given = prefix+given[:i+1], given[i+1:]

@@ -79,7 +79,7 @@ func (p *program) conf(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	run, err := confRun(c)
+	run, err := p.confRun(c)
 	if err != nil {
 		return err
 	}
@@ -117,8 +117,8 @@ func (p *program) conf(c *cli.Context) error {
 }
 
 // confRun decodes how the daemon is run. It listens: what a file comes to only then is what matters here.
-func confRun(c *cli.Context) (conf.Run, error) {
-	v, err := oneVersion(c)
+func (p *program) confRun(c *cli.Context) (conf.Run, error) {
+	v, err := p.oneVersion(c)
 	if err != nil {
 		return conf.Run{}, err
 	}
@@ -214,6 +214,8 @@ func (p *program) printConf(v confView, paint painter) {
 		fmt.Fprintf(p.stdout, "%s: %s does not start (exit status %d): %s\n", visible(v.File), v.For, v.Error.Exit, visible(v.Error.Message))
 	case v.Error != nil:
 		fmt.Fprintf(p.stdout, "%s: %s refuses it: %s\n", visible(v.File), v.For, visible(v.Error.Message))
+	case v.For == conf.Other.String():
+		fmt.Fprintf(p.stdout, "%s: libvirt can read it, %s; %s\n", visible(v.File), plural(len(v.Settings), "setting"), count(v.Findings))
 	default:
 		fmt.Fprintf(p.stdout, "%s: %s reads it, %s; %s\n", visible(v.File), v.For, plural(len(v.Settings), "setting"), count(v.Findings))
 	}
@@ -221,7 +223,7 @@ func (p *program) printConf(v confView, paint painter) {
 
 // parseConf reads a file that has to be libvirt's grammar.
 func (p *program) parseConf(c *cli.Context, name string) (*conf.File, conf.Kind, conf.Run, error) {
-	run, err := confRun(c)
+	run, err := p.confRun(c)
 	if err != nil {
 		return nil, 0, run, err
 	}

@@ -3,11 +3,13 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/conf"
+	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
 
@@ -71,7 +73,11 @@ func (p *program) confSet(c *cli.Context) error {
 	}
 	value, err := conf.ParseValue(kind, key, text)
 	if err != nil {
-		return &usageError{key + ": " + err.Error(), hints(err)}
+		message := err.Error()
+		if !strings.Contains(message, key) {
+			message = key + ": " + message
+		}
+		return &usageError{message, hints(err)}
 	}
 	changed, err := f.Set(key, value)
 	if err != nil {
@@ -109,6 +115,12 @@ func (p *program) replaceConf(c *cli.Context, old, changed *conf.File, kind conf
 	if is != nil && (was == nil || was.Error() != is.Error()) && !c.Bool("force") {
 		return &refusedEdit{file: name, kind: kind, message: refusalText(is)}
 	}
+	for _, f := range newErrors(judgeConf(before, name, kind, run), judgeConf(after, name, kind, run)) {
+		p.warn("%s: %s [%s]", visible(f.Subject), visible(f.Message), f.Rule)
+		if f.Remedy != "" {
+			p.hint("%s", visible(f.Remedy))
+		}
+	}
 	diff := lineDiff(name, string(before), string(after))
 	if c.Bool("dry-run") {
 		fmt.Fprint(p.stdout, diff)
@@ -132,6 +144,15 @@ func (p *program) replaceConf(c *cli.Context, old, changed *conf.File, kind conf
 		}
 	}
 	return nil
+}
+
+// newErrors gives the errors that a change brings: what libvirt reads without a word and what all the same goes wrong.
+func newErrors(was, is confView) []finding.Finding {
+	return slices.DeleteFunc(is.Findings, func(f finding.Finding) bool {
+		return f.Severity < finding.Error || slices.ContainsFunc(was.Findings, func(g finding.Finding) bool {
+			return g.Rule == f.Rule && g.Message == f.Message
+		})
+	})
 }
 
 // A refusedEdit is a change that libvirt would not take.

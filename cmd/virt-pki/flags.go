@@ -36,7 +36,7 @@ func atFlag() cli.Flag {
 }
 
 func libvirtFlag() cli.Flag {
-	return &cli.StringFlag{Name: "libvirt", Usage: "`VERSION,...`: the libvirt versions that must accept it (9.0,11.3,12.8)", DefaultText: "all known ones"}
+	return &cli.StringFlag{Name: "libvirt", Usage: "`VERSION,...`: the libvirt versions that must accept it (9.0,11.3,12.8); auto: the installed one", DefaultText: "all known ones"}
 }
 
 func colorFlag() cli.Flag {

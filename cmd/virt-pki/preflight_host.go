@@ -77,25 +77,34 @@ func (h *host) below(name string) string {
 // read reads a file of a tree, through links as its machine would follow them, never out of the tree.
 func (h *host) read(name string) ([]byte, error) { return h.tree.ReadFile(name) }
 
-// preflightHost looks at the machine that --root names, or at this one. With a configuration that is given explicitly and no
-// tree, and with options that say how the daemon is run, its units are not read.
-func (p *program) preflightHost(c *cli.Context) (*host, error) {
-	h := &host{root: c.String("root")}
+// openHost opens the machine below a root, or in a bundle; an empty root is this machine.
+func openHost(root string) (*host, error) {
+	h := &host{root: root}
 	var err error
-	if h.collected, err = bundle.Recognise(h.root); err != nil {
+	if h.collected, err = bundle.Recognise(root); err != nil {
 		return nil, err
 	}
 	switch {
-	case h.root == "":
+	case root == "":
 		h.tree = unit.New(os.DirFS("/"))
 	case h.collected != nil:
 		h.tree = unit.New(h.collected.FS())
 	default:
-		r, err := os.OpenRoot(h.root)
+		r, err := os.OpenRoot(root)
 		if err != nil {
-			return nil, &readError{"the tree", h.root, err}
+			return nil, &readError{"the tree", root, err}
 		}
 		h.tree = unit.New(r.FS())
+	}
+	return h, nil
+}
+
+// preflightHost looks at the machine that --root names, or at this one. With a configuration that is given explicitly and no
+// tree, and with options that say how the daemon is run, its units are not read.
+func (p *program) preflightHost(c *cli.Context) (*host, error) {
+	h, err := openHost(c.String("root"))
+	if err != nil {
+		return nil, err
 	}
 	said := c.Bool("no-listen") || c.Bool("socket-activated") || c.Bool("session")
 	if h.looked = !said && (h.root != "" || c.String("conf") == ""); !h.looked || !h.tree.HasUnits() {
@@ -241,11 +250,8 @@ func (p *program) preflightVersions(c *cli.Context, h *host) ([]verify.Version, 
 	s := c.String("libvirt")
 	switch {
 	case s == autoVersion:
-		v, err := p.installedVersion(c.Context, h)
-		if err != nil {
-			return nil, usage("--libvirt auto: %s", err).hint("say which: --libvirt 9.0")
-		}
-		return []verify.Version{v}, nil
+		v, err := p.autoLibvirt(c.Context, h)
+		return []verify.Version{v}, err
 	case s != "":
 		return versions(c)
 	case c.String("conf") == "":
@@ -254,6 +260,32 @@ func (p *program) preflightVersions(c *cli.Context, h *host) ([]verify.Version, 
 		}
 	}
 	return []verify.Version{verify.Oldest}, nil
+}
+
+// autoLibvirt is what --libvirt auto means on a machine.
+func (p *program) autoLibvirt(ctx context.Context, h *host) (verify.Version, error) {
+	v, err := p.installedVersion(ctx, h)
+	if err != nil {
+		return v, usage("--libvirt auto: %s", err).hint("say which: --libvirt 9.0")
+	}
+	return v, nil
+}
+
+// checkVersions reads --libvirt for files that lie in a directory: auto is the version that is installed on the machine that
+// the directory or bundle stands for, or on this one where it is only a directory with certificates.
+func (p *program) checkVersions(c *cli.Context, dir string) ([]verify.Version, error) {
+	if c.String("libvirt") != autoVersion {
+		return versions(c)
+	}
+	if collected, err := bundle.Recognise(dir); err == nil && collected == nil && !exists(filepath.Join(dir, "etc")) {
+		dir = ""
+	}
+	h, err := openHost(dir)
+	if err != nil {
+		return nil, err
+	}
+	v, err := p.autoLibvirt(c.Context, h)
+	return []verify.Version{v}, err
 }
 
 var (

@@ -82,14 +82,21 @@ func (p *program) uri(c *cli.Context) error {
 
 // oneLibvirtFlag is --libvirt for commands that judge as one version.
 func oneLibvirtFlag() cli.Flag {
-	return &cli.StringFlag{Name: "libvirt", Usage: "`VERSION`: judge as this libvirt (9.0, 11.3, 12.8)", DefaultText: "the oldest known"}
+	return &cli.StringFlag{Name: "libvirt", Usage: "`VERSION`: judge as this libvirt (9.0, 11.3, 12.8); auto: the installed one", DefaultText: "the oldest known"}
 }
 
 // oneVersion reads it.
-func oneVersion(c *cli.Context) (verify.Version, error) {
+func (p *program) oneVersion(c *cli.Context) (verify.Version, error) {
 	s := c.String("libvirt")
-	if s == "" {
+	switch s {
+	case "":
 		return verify.Oldest, nil
+	case autoVersion:
+		h, err := openHost("")
+		if err != nil {
+			return verify.Version{}, err
+		}
+		return p.autoLibvirt(c.Context, h)
 	}
 	v, err := verify.ParseVersion(s)
 	if err != nil {
@@ -100,7 +107,7 @@ func oneVersion(c *cli.Context) (verify.Version, error) {
 
 // uriOptions describes the caller: this user, this environment, this user's libvirt.conf.
 func (p *program) uriOptions(c *cli.Context) (uri.Options, error) {
-	v, err := oneVersion(c)
+	v, err := p.oneVersion(c)
 	if err != nil {
 		return uri.Options{}, err
 	}

@@ -145,7 +145,7 @@ func (p *program) verify(c *cli.Context) error {
 
 // probeOptions describes the caller and the limits.
 func (p *program) probeOptions(c *cli.Context) (probe.Options, error) {
-	v, err := oneVersion(c)
+	v, err := p.oneVersion(c)
 	if err != nil {
 		return probe.Options{}, err
 	}
