@@ -277,8 +277,8 @@ func endingsCSV(out io.Writer, items []endingView) error {
 	w := csv.NewWriter(out)
 	_ = w.Write([]string{"kind", "name", "role", "layout", "serial", "dn", "not_before", "not_after", "days_left", "level", "state", "files", "then"})
 	for _, e := range items {
-		_ = w.Write([]string{e.Kind, e.Name, e.Role, e.Layout, e.Serial, e.DN, e.NotBefore.Format(time.RFC3339), e.NotAfter.Format(time.RFC3339),
-			strconv.Itoa(e.Days), e.Level, e.State, strings.Join(e.Files, " "), e.Then})
+		_ = w.Write([]string{e.Kind, noFormula(e.Name), e.Role, noFormula(e.Layout), e.Serial, noFormula(e.DN), e.NotBefore.Format(time.RFC3339),
+			e.NotAfter.Format(time.RFC3339), strconv.Itoa(e.Days), e.Level, e.State, noFormula(strings.Join(e.Files, " ")), noFormula(e.Then)})
 	}
 	w.Flush()
 	return w.Error()
@@ -318,8 +318,12 @@ func label(s string) string {
 	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "\uFFFD"))
 }
 
-// replaceFile gives a file new content at once: whoever reads it sees the old or the new.
+// replaceFile gives a file new content at once: whoever reads it sees the old or the new. What is no file, /dev/null or a link,
+// is not replaced by one.
 func replaceFile(name string, data []byte) error {
+	if st, err := os.Lstat(name); err == nil && !st.Mode().IsRegular() {
+		return &hintedError{fmt.Errorf("replacing %s: it is no regular file", quote(name)), []string{"without it the result is on standard output"}}
+	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
 		return err

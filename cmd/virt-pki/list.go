@@ -335,11 +335,20 @@ func writeCSV(out io.Writer, list []certificateView) error {
 		if c.Revoked != nil {
 			revoked, reason = c.Revoked.Format(time.RFC3339), *c.Reason
 		}
-		_ = w.Write([]string{c.Serial, c.Name, c.Role, c.Layout, c.DN, strings.Join(c.Names, " "), c.NotBefore.Format(time.RFC3339),
-			c.NotAfter.Format(time.RFC3339), c.State, revoked, reason, strings.Join(c.Files, " ")})
+		_ = w.Write([]string{c.Serial, noFormula(c.Name), c.Role, noFormula(c.Layout), noFormula(c.DN), noFormula(strings.Join(c.Names, " ")),
+			c.NotBefore.Format(time.RFC3339), c.NotAfter.Format(time.RFC3339), c.State, revoked, reason, noFormula(strings.Join(c.Files, " "))})
 	}
 	w.Flush()
 	return w.Error()
+}
+
+// noFormula gives a text of a certificate or of a file's name for a CSV file: one that a spreadsheet would take for a formula,
+// and run, has an apostrophe before it.
+func noFormula(s string) string {
+	if s != "" && strings.IndexByte("=+-@\t\r", s[0]) >= 0 {
+		return "'" + s
+	}
+	return s
 }
 
 // missingState is the state of what a cluster file asks for and was never issued.

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/cloudflare/cfssl/auth"
 )
@@ -359,12 +361,18 @@ func (in signRequest) request() (Request, error) {
 		r.NotAfter = *in.NotAfter
 	}
 	if in.Own != nil {
-		if len(in.Own.Host) > 255 || len(in.Own.Layout) > 64 {
-			return r, &refusal{http.StatusBadRequest, "the names of host and layout are too long", nil}
+		// They go into the inventory, and from there onto terminals.
+		if !isName(in.Own.Host, 255) || !isName(in.Own.Layout, 64) {
+			return r, &refusal{http.StatusBadRequest, "the names of host and layout are too long, or not printable", nil}
 		}
 		r.Host, r.Layout = in.Own.Host, in.Own.Layout
 	}
 	return r, nil
+}
+
+// isName reports whether a text is printable and no longer than that.
+func isName(text string, most int) bool {
+	return len(text) <= most && utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // absent reports whether a member is not there, or says nothing.
