@@ -1,6 +1,7 @@
 package crl
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -8,6 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -142,4 +144,24 @@ func TestEntriesOfOthersAndUnknownExtensions(t *testing.T) {
 	if len(got) != 2 || string(got[0].Issuer) != string(other) || !got[0].UnknownCritical || got[1].Issuer != nil || got[1].UnknownCritical {
 		t.Errorf("%+v", got)
 	}
+}
+
+func FuzzDistributionPoints(f *testing.F) {
+	issuer, err := certs.Import(testpki.NewCA(f).DER)
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, s := range []string{"3009 3007 a005 a003 8201 61", "300b 3009 a007 a005 8603 613a62", "3015 3013 a011 a10f 300d 0603550403 0c06 706f696e7431",
+		"300f 300d a007 a005 8603 613a62 8102 0560", "301a 3018 a216 a414 3012 3110 300e 0603550403 0c07 4f74686572204c", "8301ff 8101ff"} {
+		f.Add(unhex(f, strings.ReplaceAll(s, " ", "")))
+	}
+	f.Fuzz(func(t *testing.T, value []byte) {
+		c := &certs.Certificate{Issuer: issuer.Subject, Extensions: []certs.Extension{{OID: oidDistributionPoints, Value: value}}}
+		if points, err := DistributionPoints(c); err != nil && points != nil {
+			t.Errorf("%v with %v", points, err)
+		}
+		if s := readScope(value, c.Issuer); s != nil && !bytes.Equal(s.Raw, value) {
+			t.Errorf("%x of %x", s.Raw, value)
+		}
+	})
 }

@@ -419,3 +419,19 @@ a, p = %q, %d
 s = socket.socket(socket.AF_INET6 if ':' in a else socket.AF_INET)
 s.bind((a, p)); s.listen(); print('ready', flush=True); time.sleep(60)
 `
+
+func FuzzHostState(f *testing.F) {
+	f.Add([]byte("   0: 0100007F:408A 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n"), uint16(16514))
+	f.Add([]byte("-A INPUT -p tcp --dport 16509:16514 -j ACCEPT\n-A INPUT -j REJECT # libvirt-tls\n"), uint16(16514))
+	f.Fuzz(func(t *testing.T, text []byte, port uint16) {
+		for _, l := range parseListening(text) {
+			if !l.Addr.IsValid() || l.Inode == "" {
+				t.Errorf("%+v", l)
+			}
+		}
+		found := Firewall(unitsOf("libvirtd", map[string]string{"etc/iptables/rules.v4": string(text)}), port, nil)
+		if named := names(string(text), port); named && len(found) > 0 {
+			t.Errorf("%d is named, and yet: %v", port, found)
+		}
+	})
+}
