@@ -41,6 +41,9 @@ type Options struct {
 
 const defaultTimeout = time.Minute
 
+// maxAnswer bounds a line of the program, into whose output a module may print.
+const maxAnswer = 64 << 10
+
 // A Key is a private key in a token. It is a crypto.Signer; several goroutines may use it, one after the other signs.
 type Key struct {
 	ctx     context.Context
@@ -317,9 +320,9 @@ func startWorker(ctx context.Context, o Options) (*worker, error) {
 	}
 	w.in = in
 	go func() {
-		r := bufio.NewReader(out)
+		r := bufio.NewReaderSize(out, maxAnswer)
 		for {
-			line, err := r.ReadBytes('\n')
+			line, err := r.ReadSlice('\n')
 			var a reply
 			if err == nil {
 				a.err = json.Unmarshal(line, &a.answer)

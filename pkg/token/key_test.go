@@ -274,6 +274,7 @@ func TestAProgramThatMisbehaves(t *testing.T) {
 		{"silence", "exec sleep 60", "the token did not answer within 300ms"},
 		{"the end at once", "echo boom >&2; exit 4", "virt-pki-pkcs11, which speaks with the token, has ended: exit status 4: boom"},
 		{"garbage", "read x; echo garbage; exec sleep 60", "virt-pki-pkcs11, which speaks with the token, has ended"},
+		{"a line without end", "read x; exec tr '\\0' x </dev/zero", "virt-pki-pkcs11, which speaks with the token, has ended"},
 		{"no key", `read x; echo '{}'; exec sleep 60`, `token "" does not tell the public key of its private key`},
 	} {
 		t.Run(c.name, func(t *testing.T) {

@@ -90,13 +90,18 @@ func (u *URI) attributes(part, separator string, offset int, query bool, seen ma
 		switch {
 		case a == "":
 			return &URIError{offset, "an attribute is missing", ""}
+		case !ok && seen["pin-value"]: // it may be the rest of a PIN with an & in it
+			return &URIError{offset, "an attribute has no value", "attributes are written name=value; an & in a value is written %26"}
 		case !ok:
-			return &URIError{offset, fmt.Sprintf("%q has no value", printable(name)), "attributes are written name=value"}
+			return &URIError{offset, fmt.Sprintf("%q has no value", nameAlone(name)), "attributes are written name=value"}
 		case seen[name]:
 			return &URIError{offset, fmt.Sprintf("a second %q", printable(name)), ""}
 		}
 		seen[name] = true
 		at, err := -len(name)-1, known(name, query)
+		if err != nil && seen["pin-value"] {
+			err = &hinted{errors.New("there is no such attribute"), "an & in a value is written %26"}
+		}
 		if err == nil {
 			var octets []byte
 			if octets, at, err = unescape(value, query); err == nil {
@@ -223,8 +228,14 @@ func known(name string, query bool) error {
 			return fmt.Errorf("%q belongs %s", name, where)
 		}
 	}
-	return &hinted{fmt.Errorf("there is no attribute %q", printable(name)),
+	return &hinted{fmt.Errorf("there is no attribute %q", nameAlone(name)),
 		"attributes: " + strings.Join(pathAttributes, ", ") + "; behind ?: " + strings.Join(queryAttributes, ", ")}
+}
+
+// nameAlone gives an attribute's name for a message, without what would be a value if a colon were written like that.
+func nameAlone(name string) string {
+	name, _, _ = strings.Cut(name, ":")
+	return printable(name)
 }
 
 // unescape undoes percent-encoding. The offset is that of a fault.

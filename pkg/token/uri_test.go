@@ -2,6 +2,7 @@ package token_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/virt-pki/virt-pki/pkg/token"
@@ -66,6 +67,9 @@ func TestURIsThatAreWrong(t *testing.T) {
 		{"an empty id", "pkcs11:id=", "at character 8: the id is empty"},
 		{"a text that is no text", "pkcs11:object=%ff", `at character 8: the value of "object" is not UTF-8`},
 		{"a relative module", "pkcs11:object=a?module-path=lib.so", "at character 17: module-path is not absolute"},
+		{"a PIN with an & in it", "pkcs11:object=a?pin-value=12&34", "at character 30: an attribute has no value"},
+		{"a PIN with an & and a = in it", "pkcs11:object=a?pin-value=12&34=5", "at character 30: there is no such attribute"},
+		{"a PIN behind a colon", "pkcs11:object=a?pin-value:1234", `at character 17: "pin-value" has no value`},
 		{"a name with a directory", "pkcs11:object=a?module-name=a/b", "at character 17: module-name is a name without directory, lib and .so"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -100,6 +104,12 @@ func FuzzParseURI(f *testing.F) {
 	f.Add("pkcs11:token=a%20b;object=c;id=%01%02;slot-id=3;type=private?pin-source=file:/x&pin-value=geheim&module-path=/y&module-name=z")
 	f.Add("pkcs11:;=?&%")
 	f.Fuzz(func(t *testing.T, text string) {
+		const pin = "zq9xkz"
+		for _, with := range []string{"?pin-value=" + pin + "&", "?pin-value=1&" + pin, "?pin-value:" + pin} {
+			if _, err := token.ParseURI("pkcs11:object=a" + with + text); err != nil && strings.Contains(err.Error(), pin) && !strings.Contains(text, pin) {
+				t.Errorf("%s%s: %v", with, text, err)
+			}
+		}
 		u, err := token.ParseURI(text)
 		if err != nil {
 			return
