@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -32,7 +33,8 @@ EXAMPLES
 
 EXIT STATUS
    0 clean   1 findings at or above --fail-on   2 wrong usage   3 could not complete`,
-		Flags: []cli.Flag{forFlag(), sessionFlag(), oneLibvirtFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag()},
+		Flags: slices.Concat([]cli.Flag{forFlag(), sessionFlag()}, listenFlags(),
+			[]cli.Flag{oneLibvirtFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag()}),
 		Subcommands: []*cli.Command{
 			p.confShowCommand(), p.confSetCommand(), p.confUnsetCommand(), p.confTemplateCommand(),
 		},
@@ -116,14 +118,26 @@ func (p *program) conf(c *cli.Context) error {
 	return nil
 }
 
-// confRun decodes how the daemon is run. It listens: what a file comes to only then is what matters here.
+// listenFlags are --no-listen and --socket-activated.
+func listenFlags() []cli.Flag {
+	return []cli.Flag{
+		&cli.BoolFlag{Name: "no-listen", Usage: "libvirtd is run without --listen"},
+		&cli.BoolFlag{Name: "socket-activated", Usage: "systemd passes the sockets, the -tls.socket among them"},
+	}
+}
+
+// confRun decodes how the daemon is run. If nothing is said it listens: what a file comes to only then is what matters here.
 func (p *program) confRun(c *cli.Context) (conf.Run, error) {
 	v, err := p.oneVersion(c)
 	if err != nil {
 		return conf.Run{}, err
 	}
-	return conf.Run{Libvirt: conf.Release{Major: v.Major, Minor: v.Minor}, Session: c.Bool("session"), Listen: true,
-		GroupExists: groupExists}, nil
+	run := conf.Run{Libvirt: conf.Release{Major: v.Major, Minor: v.Minor}, Session: c.Bool("session"), Listen: !c.Bool("no-listen"),
+		GroupExists: groupExists}
+	if c.Bool("socket-activated") {
+		run.Listen, run.SocketActivated, run.TLSSocket = false, true, true
+	}
+	return run, nil
 }
 
 // groupExists looks a group up by name or number, as libvirt does.
@@ -194,7 +208,7 @@ func judgeConf(text []byte, name string, kind conf.Kind, run conf.Run) confView 
 	}
 	v.Settings = f.Settings()
 	v.Findings = append(v.Findings, conf.Lint(f, o)...)
-	if kind == conf.Libvirtd {
+	if kind == conf.Libvirtd && run.Listen {
 		// That libvirtd has to be told to listen is worth a word, since nobody knows here whether it is.
 		o.Run.Listen = false
 		for _, g := range conf.Lint(f, o) {
@@ -263,12 +277,9 @@ comes from, and whether it counts for nothing in this run.
 
 EXAMPLES
    virt-pki conf show --effective /etc/libvirt/libvirtd.conf`,
-		Flags: []cli.Flag{
+		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "effective", Aliases: []string{"e"}, Usage: "all settings, defaults included"},
-			&cli.BoolFlag{Name: "no-listen", Usage: "libvirtd is run without --listen"},
-			&cli.BoolFlag{Name: "socket-activated", Usage: "systemd passes the sockets, the -tls.socket among them"},
-			forFlag(), sessionFlag(), oneLibvirtFlag(), jsonFlag(),
-		},
+		}, listenFlags(), []cli.Flag{forFlag(), sessionFlag(), oneLibvirtFlag(), jsonFlag()}),
 		Action: p.confShow,
 	}
 }
@@ -280,10 +291,6 @@ func (p *program) confShow(c *cli.Context) error {
 	f, kind, run, err := p.parseConf(c, c.Args().First())
 	if err != nil {
 		return err
-	}
-	run.Listen = !c.Bool("no-listen")
-	if c.Bool("socket-activated") {
-		run.Listen, run.SocketActivated, run.TLSSocket = false, true, true
 	}
 	settings := []conf.EffectiveSetting{}
 	if c.Bool("effective") {
