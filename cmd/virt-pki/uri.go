@@ -8,6 +8,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/handshake"
+	"github.com/virt-pki/virt-pki/pkg/priority"
 	"github.com/virt-pki/virt-pki/pkg/probe"
 	"github.com/virt-pki/virt-pki/pkg/uri"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -58,6 +60,7 @@ func (p *program) uri(c *cli.Context) error {
 	failed := false
 	for _, text := range c.Args().Slice() {
 		v := uri.NewItem(text, options, exists)
+		v.Findings = append(v.Findings, p.refusedPriorities(c, v, options.Libvirt)...)
 		failed = failed || v.Error != nil || finding.Worst(v.Findings) >= level
 		views = append(views, v)
 	}
@@ -78,6 +81,28 @@ func (p *program) uri(c *cli.Context) error {
 		return status(exitFindings)
 	}
 	return err
+}
+
+// refusedPriorities says which tls_priority of a URI the GnuTLS of that libvirt refuses: else it comes out only when the URI is
+// used.
+func (p *program) refusedPriorities(c *cli.Context, v uri.Item, libvirt uri.Version) []finding.Finding {
+	var out []finding.Finding
+	for _, param := range v.Params {
+		if param.Name != "tls_priority" || v.Transport != uri.TLS {
+			continue
+		}
+		o, err := p.priorityOptions(c)
+		if err != nil {
+			return out // the machine's file for @KEYWORDs cannot be read: nothing can be said
+		}
+		o.GnuTLS = handshake.GnuTLSOf(verify.Version{Major: libvirt.Major, Minor: libvirt.Minor})
+		for _, f := range priority.Judge(v.URI, param.Value, o) {
+			if f.Severity == finding.Error {
+				out = append(out, f)
+			}
+		}
+	}
+	return out
 }
 
 // oneLibvirtFlag is --libvirt for commands that judge as one version.

@@ -240,7 +240,7 @@ var rules = []finding.Rule{
 		Text: "With the priority NORMAL each end demands at least 1024 bits of the other's RSA key and of its issuer's. The owner's own " +
 			"sanity check does not notice.",
 		LibvirtMessages: []string{"Certificate failed validation: " + insecure},
-		Remedy:          "virt-pki issue server NAME (or client NAME)",
+		Remedy:          "virt-pki issue server NAME (or client NAME) --key-type rsa3072; or a lower profile in tls_priority: %PROFILE_LOW",
 		Good:            "RSA with 2048 bits", Bad: "RSA with 768 bits", Source: srcChain},
 	{ID: "certificate-revoked", Title: "The certificate is revoked", Severity: finding.Error, Effect: finding.RefusesPeer,
 		Text: "The revocation list loaded by this end names the peer's certificate or an intermediate. Issuer and serial number decide; " +
