@@ -465,11 +465,7 @@ func TestABackupMovesBetweenSQLiteAndPostgreSQL(t *testing.T) {
 
 // The formats are others', so others' programs read them.
 func TestAgeAndTarReadABackup(t *testing.T) {
-	age, err := exec.LookPath("age")
-	if err != nil {
-		t.Skip("age is not installed")
-	}
-	peer.Need(t, "tar")
+	peer.Need(t, "age", "age-keygen", "tar")
 	dir := t.TempDir()
 	identity := filepath.Join(dir, "key.txt")
 	out, err := exec.Command("age-keygen", "-o", identity).CombinedOutput()
@@ -478,7 +474,7 @@ func TestAgeAndTarReadABackup(t *testing.T) {
 	}
 	_, recipient, _ := strings.Cut(strings.TrimSpace(string(out)), ": ")
 	file := export(t, livedIn(t), Export{Seal: backup.Seal{Recipients: []string{recipient}}})
-	list, err := exec.Command("sh", "-c", age+" -d -i "+identity+" "+file+" | tar -t").CombinedOutput()
+	list, err := exec.Command("sh", "-c", "age -d -i "+identity+" "+file+" | tar -t").CombinedOutput()
 	want := "backup.json\nauthority/authority.json\nauthority/cacert.pem\nauthority/cacrl.pem\nauthority/private/cakey.pem\ninventory/000000.jsonl\nend.json\n"
 	if err != nil || string(list) != want {
 		t.Errorf("%v: %s", err, list)
