@@ -149,9 +149,7 @@ func TestCompletionScripts(t *testing.T) {
 			if c.RC != 0 || c.Err != "" || !strings.Contains(c.Out, completionWord) {
 				t.Fatalf("%+v", c)
 			}
-			if _, err := exec.LookPath(shell); err != nil {
-				t.Skip(shell + " is not installed")
-			}
+			needProgram(t, shell)
 			cmd := exec.Command(shell, "-n")
 			cmd.Stdin = strings.NewReader(c.Out)
 			if out, err := cmd.CombinedOutput(); err != nil || len(out) > 0 {

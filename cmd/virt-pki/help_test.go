@@ -117,9 +117,7 @@ func TestManualPages(t *testing.T) {
 	if c := inProcess(t, "", "virt-pki", "man", "frobnicate"); c.RC != exitUsage || c.Out != "" || !strings.Contains(c.Err, "there is no command") {
 		t.Errorf("%+v", c)
 	}
-	if _, err := exec.LookPath("groff"); err != nil {
-		t.Skip("groff is not installed")
-	}
+	needProgram(t, "groff")
 	for name, page := range pages {
 		cmd := exec.Command("groff", "-man", "-ww", "-b", "-T", "utf8", "-z")
 		cmd.Stdin = strings.NewReader(page)
