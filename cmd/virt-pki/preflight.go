@@ -347,10 +347,15 @@ func (p *program) preflightURIs(c *cli.Context) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if st, err := os.Stat(abs); err != nil {
-			return nil, err
-		} else if !st.IsDir() {
-			return nil, usage("--client %s: not a directory", dir)
+		whole := "virt-pki preflight --hosts SERVER... CLIENT... judges whole machines: trees of init, bundles of collect"
+		switch st, err := os.Stat(abs); {
+		case err != nil:
+			return nil, &readError{"the client's directory", dir, err}
+		case !st.IsDir():
+			return nil, usage("--client %s: not a directory", dir).hint("%s", whole)
+		case exists(filepath.Join(abs, "etc")) && !exists(filepath.Join(abs, "cacert.pem")):
+			return nil, usage("--client %s: a machine's tree, and no directory as for pkipath, with cacert.pem and clientcert.pem in it", dir).
+				hint("%s", whole)
 		}
 		for _, h := range hosts {
 			if strings.Contains(h, ":") && !strings.HasPrefix(h, "[") {

@@ -173,7 +173,11 @@ func exists(name string) bool {
 // printURI prints one URI's meaning.
 func (p *program) printURI(v uri.Item, paint painter) {
 	w := p.stdout
-	fmt.Fprintf(w, "%s\n", visible(v.URI))
+	title := visible(v.URI)
+	if title == "" {
+		title = "no URI: the default"
+	}
+	fmt.Fprintln(w, title)
 	if v.Error != nil {
 		fmt.Fprintf(w, "  libvirt refuses it: %s\n", visible(*v.Error))
 		p.printFindings(w, v.Findings, paint)
