@@ -22,6 +22,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
@@ -159,7 +160,7 @@ func TestAddOverwritesNothing(t *testing.T) {
 		if err == nil || err.Error() != tt.want {
 			t.Errorf("%s: %v, want %s", tt.name, err, tt.want)
 		}
-		if got := strings.Join(hints(err), "; "); got != tt.hint {
+		if got := strings.Join(hint.Of(err), "; "); got != tt.hint {
 			t.Errorf("%s: hint %s, want %s", tt.name, got, tt.hint)
 		}
 	}

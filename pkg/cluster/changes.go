@@ -4,13 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
@@ -161,7 +161,7 @@ func (e *RotatingError) Error() string {
 
 // Hints names the way on.
 func (e *RotatingError) Hints() []string {
-	return []string{"how far it is: virt-pki ca rotate status --authority " + word(e.Authority)}
+	return []string{"how far it is: virt-pki ca rotate status --authority " + hint.Word(e.Authority)}
 }
 
 // Know asks an authority. The options say whether owners count, which only root can set.
@@ -205,15 +205,4 @@ func (c *Cluster) Compare(known *Known, v Survey, now time.Time, allow Allowance
 		changes: Changes{spec: s, wants: wants, places: s.wantedPlaces(wants), Identities: len(wants), Findings: slices.Clone(c.Findings)}}
 	d.run()
 	return d.changes
-}
-
-// word writes a path as a word of a command line.
-func word(s string) string {
-	if strings.HasPrefix(s, "-") {
-		s = "./" + s
-	}
-	if s != "" && strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@,+%") == "" {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }

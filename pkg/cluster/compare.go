@@ -14,6 +14,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -155,7 +156,7 @@ func (d *comparison) judgePlace(ref placeRef, seen surveyed) {
 		if ref.place == 0 {
 			tree := d.changes.spec.tree(m)
 			d.add(Step{Action: Issue, Member: m.Name, Layout: place.Kind, Blocked: true, want: -1, place: ref, Files: []string{tree},
-				Why: []Why{{NotOurs, seen.fault.Error()}}, Way: "move it away: mv " + word(tree) + " " + word(tree+".old")})
+				Why: []Why{{NotOurs, seen.fault.Error()}}, Way: "move it away: mv " + hint.Word(tree) + " " + hint.Word(tree+".old")})
 		}
 		return
 	}
@@ -221,7 +222,7 @@ func (d *comparison) judgeWant(ref placeRef, index int, items []sighting) whose 
 			} else if !s.Mode.IsDir() {
 				what = "no file"
 			}
-			return d.block(step, fmt.Sprintf("%s is %s", name, what), "move it away: mv "+word(name)+" "+word(name+".old"))
+			return d.block(step, fmt.Sprintf("%s is %s", name, what), "move it away: mv "+hint.Word(name)+" "+hint.Word(name+".old"))
 		case s.Err != nil && s.item.Part == layout.Cert:
 			return d.block(step, fmt.Sprintf("%s cannot be read: %v", name, s.Err), "run virt-pki as a user who may read it")
 		}
@@ -635,7 +636,7 @@ func (d *comparison) judgeCA(step *Step, s sighting, ours, theirs int) bool {
 		return true
 	}
 	if s.Err != nil || !s.Mode.IsRegular() {
-		d.block(*step, "it cannot be read, or is no file", "look at it: ls -l "+word(name))
+		d.block(*step, "it cannot be read, or is no file", "look at it: ls -l "+hint.Word(name))
 		return false
 	}
 	if bytes.Equal(s.Data, d.known.Bundle) {
@@ -690,12 +691,12 @@ func (d *comparison) judgeList(step Step, s sighting) {
 		return
 	}
 	if s.Err != nil || !s.Mode.IsRegular() {
-		d.block(step, "it cannot be read, or is no file", "look at it: ls -l "+word(step.Files[0]))
+		d.block(step, "it cannot be read, or is no file", "look at it: ls -l "+hint.Word(step.Files[0]))
 		return
 	}
 	lists, err := crl.ParsePEM(s.Data)
 	if err != nil {
-		d.block(step, fmt.Sprintf("it is no revocation list, and no daemon starts with it: %v", err), "move it away: mv "+word(step.Files[0])+" "+word(step.Files[0]+".old"))
+		d.block(step, fmt.Sprintf("it is no revocation list, and no daemon starts with it: %v", err), "move it away: mv "+hint.Word(step.Files[0])+" "+hint.Word(step.Files[0]+".old"))
 		return
 	}
 	for _, l := range crl.Effective(lists) {
@@ -817,7 +818,7 @@ func (d *comparison) dropped() {
 				order = append(order, e.Host)
 			}
 		case !wanted[key]:
-			d.note(e.Host, "virt-pki revoke "+e.Serial+" --reason cessationOfOperation --authority "+word(d.known.Dir),
+			d.note(e.Host, "virt-pki revoke "+e.Serial+" --reason cessationOfOperation --authority "+hint.Word(d.known.Dir),
 				"its certificate %s (%s, %s) is in force, and the file does not ask for it any more", e.Serial, e.Role, e.Layout)
 		}
 	}
@@ -826,7 +827,7 @@ func (d *comparison) dropped() {
 		if gone[host] > 1 {
 			what = fmt.Sprintf("%d certificates of it are in force", gone[host])
 		}
-		d.note(host, "virt-pki revoke "+word(host)+" --all --reason cessationOfOperation --authority "+word(d.known.Dir), "it is not in the file, and %s", what)
+		d.note(host, "virt-pki revoke "+hint.Word(host)+" --all --reason cessationOfOperation --authority "+hint.Word(d.known.Dir), "it is not in the file, and %s", what)
 	}
 	for _, name := range d.survey.others {
 		if gone[name] == 0 {

@@ -14,6 +14,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/dnmatch"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/priority"
@@ -266,15 +267,12 @@ func values[T any](t *table, key, example string, read func(string) (T, error)) 
 
 // fault notes an error of a value.
 func (t *table) fault(path string, err error) {
-	hint := ""
-	if h := hints(err); len(h) > 0 {
-		hint = strings.Join(h, "; ")
-	}
+	remedy := strings.Join(hint.Of(err), "; ")
 	var member *MemberError
 	if errors.As(err, &member) {
 		err = member.Err
 	}
-	t.doc.problem(path, hint, "%v", err)
+	t.doc.problem(path, remedy, "%v", err)
 }
 
 func parseLifetime(s string) (time.Duration, error) {
@@ -591,12 +589,10 @@ func (r *fileReader) checkSpec(c *Cluster) {
 	for _, e := range leaves(err) {
 		var m *MemberError
 		if errors.As(e, &m) {
-			hint := strings.Join(hints(e), "; ")
-			r.problem(r.members[strings.ToLower(m.Member.Name)]+".name", hint, "%v", m.Err)
+			r.problem(r.members[strings.ToLower(m.Member.Name)]+".name", strings.Join(hint.Of(e), "; "), "%v", m.Err)
 			continue
 		}
-		hint := strings.Join(hints(e), "; ")
-		r.problem("pkipath", hint, "%v", e)
+		r.problem("pkipath", strings.Join(hint.Of(e), "; "), "%v", e)
 	}
 }
 

@@ -21,6 +21,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
@@ -115,7 +116,7 @@ func program(what string, args []string) int {
 	}
 	if err := run(what, args, step); err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		for _, h := range hints(err) {
+		for _, h := range hint.Of(err) {
 			fmt.Fprintln(os.Stderr, "hint:", h)
 		}
 		return 1

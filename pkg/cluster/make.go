@@ -15,6 +15,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/internal/workers"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
@@ -405,25 +406,9 @@ func (e *placedError) Hints() []string {
 	if errors.Is(e.err, syscall.ENOSPC) || errors.Is(e.err, syscall.EDQUOT) || errors.As(e.err, &store) && store.Trouble == inventory.Full {
 		return (&durable.Error{Path: e.place, Err: syscall.ENOSPC}).Hints()
 	}
-	out := hints(e.err)
+	out := hint.Of(e.err)
 	for i := range out {
 		out[i] = strings.ReplaceAll(out[i], e.stage, e.place)
-	}
-	return out
-}
-
-// hints walks the tree of causes.
-func hints(err error) (out []string) {
-	if h, ok := err.(interface{ Hints() []string }); ok {
-		out = h.Hints()
-	}
-	switch u := err.(type) {
-	case interface{ Unwrap() error }:
-		out = append(out, hints(u.Unwrap())...)
-	case interface{ Unwrap() []error }:
-		for _, c := range u.Unwrap() {
-			out = append(out, hints(c)...)
-		}
 	}
 	return out
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
@@ -173,7 +174,7 @@ func TestMakeTakesThePlaceOfNothing(t *testing.T) {
 		if got := strings.ReplaceAll(err.Error(), above, "DIR"); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.dir, got, tt.want)
 		}
-		if got := strings.ReplaceAll(strings.Join(hints(err), "; "), above, "DIR"); got != tt.hint {
+		if got := strings.ReplaceAll(strings.Join(hint.Of(err), "; "), above, "DIR"); got != tt.hint {
 			t.Errorf("%s: hint %s, want %s", tt.dir, got, tt.hint)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -107,7 +108,7 @@ func TestAPlanJudgesEverythingBeforeAnythingIsMade(t *testing.T) {
 				t.Errorf("%s: %v: want %s", tt.name, err, w)
 			}
 		}
-		if len(hints(err)) == 0 {
+		if len(hint.Of(err)) == 0 {
 			t.Errorf("%s: no hint", tt.name)
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	sqlitedriver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 )
 
 // The simple facts. Errors of this package wrap them; see also NewerError and StoreError.
@@ -96,16 +98,16 @@ func (e *StoreError) Hints() []string {
 	}
 	switch e.Trouble {
 	case Busy:
-		return []string{"wait for the other virt-pki, or find it: fuser -v " + shellQuote(e.Path)}
+		return []string{"wait for the other virt-pki, or find it: fuser -v " + hint.Word(e.Path)}
 	case ReadOnly:
-		return []string{"its directory must be writable too, for the journal: ls -ld " + shellQuote(dirOf(e.Path)),
-			"is the file system mounted read-only? findmnt -T " + shellQuote(e.Path)}
+		return []string{"its directory must be writable too, for the journal: ls -ld " + hint.Word(dirOf(e.Path)),
+			"is the file system mounted read-only? findmnt -T " + hint.Word(e.Path)}
 	case Full:
-		return []string{"make room: df -h " + shellQuote(dirOf(e.Path))}
+		return []string{"make room: df -h " + hint.Word(dirOf(e.Path))}
 	case Damaged:
-		return []string{"restore it from a backup; what can be saved shows: sqlite3 " + shellQuote(e.Path) + " .recover"}
+		return []string{"restore it from a backup; what can be saved shows: sqlite3 " + hint.Word(e.Path) + " .recover"}
 	case Unreadable:
-		return []string{"who may read it: ls -l " + shellQuote(e.Path)}
+		return []string{"who may read it: ls -l " + hint.Word(e.Path)}
 	}
 	return nil
 }
@@ -114,11 +116,11 @@ func (e *StoreError) Hints() []string {
 func (e *StoreError) postgresHints() []string {
 	switch e.Trouble {
 	case Unreachable:
-		return []string{"is it running, and does it let you in? psql " + shellQuote(e.Path) + " -c 'select 1'"}
+		return []string{"is it running, and does it let you in? psql " + hint.Word(e.Path) + " -c 'select 1'"}
 	case Busy:
-		return []string{"who holds it: psql " + shellQuote(e.Path) + " -c 'select pid, state, query from pg_stat_activity'"}
+		return []string{"who holds it: psql " + hint.Word(e.Path) + " -c 'select pid, state, query from pg_stat_activity'"}
 	case ReadOnly:
-		return []string{"is it a standby, or does the role lack rights? psql " + shellQuote(e.Path) + " -c 'select pg_is_in_recovery()'"}
+		return []string{"is it a standby, or does the role lack rights? psql " + hint.Word(e.Path) + " -c 'select pg_is_in_recovery()'"}
 	case Full:
 		return []string{"make room on the database's server"}
 	case Damaged:
@@ -135,16 +137,6 @@ func dirOf(path string) string {
 		return "/"
 	}
 	return "."
-}
-
-// shellQuote makes a path one word of a shell command.
-func shellQuote(s string) string {
-	if s != "" && strings.IndexFunc(s, func(r rune) bool {
-		return !strings.ContainsRune("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./:@%+=,", r)
-	}) < 0 {
-		return s
-	}
-	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 // wrap turns an error of the database into one of ours: it says what was being done and classifies what failed.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 )
 
 // A Report is what an audit found.
@@ -68,7 +69,7 @@ func AuditAs(fsys fs.FS, p Place, uid int, shown func(path string) string) Repor
 		if _, err := fs.Lstat(fsys, below(stray)); err == nil && !r.CA {
 			right := shown(p.Paths(certs.Client).CA)
 			r.add(ruleDocumentedPlace, shown(stray), "it is never read; libvirt looks for "+right,
-				fmt.Sprintf("mv %s %s", word(shown(stray)), word(right)))
+				fmt.Sprintf("mv %s %s", hint.Word(shown(stray)), hint.Word(right)))
 		}
 	}
 	return r
@@ -129,15 +130,15 @@ func (r *Report) judge(p Place, item Item, info fs.FileInfo, uid int) {
 		}
 		if owner != want {
 			r.add(ruleOwner, name, fmt.Sprintf("it belongs to user %d, not to user %d", owner, want),
-				fmt.Sprintf("chown %d:%d %s", want, want, word(name)))
+				fmt.Sprintf("chown %d:%d %s", want, want, hint.Word(name)))
 		} else if want == 0 && group != 0 && !p.Kind.ForQEMU() && !item.Shared {
 			// Of other users nobody here knows the group.
 			r.add(ruleValidatorMode, name, fmt.Sprintf("it belongs to group %d; virt-pki-validate accepts group 0 only, libvirt itself any", group),
-				"chgrp 0 "+word(name))
+				"chgrp 0 "+hint.Word(name))
 		}
 	}
 	perm := mode.Perm()
-	chmod := fmt.Sprintf("chmod %04o %s", item.Mode, word(name))
+	chmod := fmt.Sprintf("chmod %04o %s", item.Mode, hint.Word(name))
 	switch {
 	case perm&0o022&^item.Mode != 0 && !(item.Part == Directory && mode&fs.ModeSticky != 0):
 		r.add(ruleWritable, name, fmt.Sprintf("its mode is %04o: others can replace what libvirt trusts; it should be %04o",
@@ -161,19 +162,8 @@ func (r *Report) judge(p Place, item Item, info fs.FileInfo, uid int) {
 	}
 	if p.Kind.ForQEMU() && item.Part == Key && hasOwner && group == 0 && perm&0o004 == 0 {
 		r.add(ruleQEMUKey, name, "only root can read it, but QEMU runs as another user (libvirt-qemu or qemu)",
-			fmt.Sprintf("chgrp kvm %s; chmod 0640 %s    (Fedora: chgrp qemu)", word(name), word(name)))
+			fmt.Sprintf("chgrp kvm %s; chmod 0640 %s    (Fedora: chgrp qemu)", hint.Word(name), hint.Word(name)))
 	}
-}
-
-// word writes a path as a word of a command line.
-func word(path string) string {
-	if strings.HasPrefix(path, "-") {
-		path = "./" + path
-	}
-	if strings.Trim(path, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:=@,+%") == "" {
-		return path
-	}
-	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
 }
 
 func kindOf(m fs.FileMode) string {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 )
 
 // ErrNoLabel says that a file has no SELinux label, or lies on a file system that has none.
@@ -32,7 +33,7 @@ func AuditLabels(fsys fs.FS, p Place, enforced bool, label func(path string) (st
 		}
 		context, err := label(item.Path)
 		name := shown(item.Path)
-		remedy := "restorecon -v " + word(name)
+		remedy := "restorecon -v " + hint.Word(name)
 		switch kind := typeOf(context); {
 		case errors.Is(err, ErrNoLabel) && enforced:
 			r.add(ruleLabel, name, "it has no SELinux label; cert_t is usual", remedy)

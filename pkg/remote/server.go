@@ -19,6 +19,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/cloudflare/cfssl/auth"
+
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 )
 
 // A Signer signs what a Server is asked for, and records it. It gives the certificate in PEM and a short description of it for
@@ -215,7 +217,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	reply := answer{Success: err == nil, Errors: []message{}, Messages: []message{}, Result: json.RawMessage("null")}
 	a.Done = done
 	if err != nil {
-		no := &refusal{status: http.StatusInternalServerError, text: err.Error(), hints: hints(err)}
+		no := &refusal{status: http.StatusInternalServerError, text: err.Error(), hints: hint.Of(err)}
 		var request *RequestError
 		switch {
 		case errors.As(err, &no):
@@ -240,22 +242,6 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	a.Took = s.Now().Sub(begun)
 	s.log(a)
-}
-
-// hints walks the tree of causes.
-func hints(err error) (out []string) {
-	if h, ok := err.(interface{ Hints() []string }); ok {
-		out = h.Hints()
-	}
-	switch u := err.(type) {
-	case interface{ Unwrap() error }:
-		out = append(out, hints(u.Unwrap())...)
-	case interface{ Unwrap() []error }:
-		for _, c := range u.Unwrap() {
-			out = append(out, hints(c)...)
-		}
-	}
-	return out
 }
 
 // answer gives the answer to a request, and what to say of it in the log.

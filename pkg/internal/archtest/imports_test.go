@@ -20,16 +20,16 @@ var allowed = map[string][]string{
 	"pkg/certs":     {"pkg/dn", "pkg/internal/der", "pkg/internal/signature"},
 	"pkg/crl":       {"pkg/certs", "pkg/dn", "pkg/internal/signature"},
 	"pkg/chain":     {"pkg/certs", "pkg/crl", "pkg/dn", "pkg/internal/signature"},
-	"pkg/inventory": {"pkg/certs", "pkg/internal/durable"},
+	"pkg/inventory": {"pkg/certs", "pkg/internal/durable", "pkg/internal/hint"},
 	"pkg/backup":    {},
-	"pkg/layout":    {"pkg/certs", "pkg/internal/durable"},
+	"pkg/layout":    {"pkg/certs", "pkg/internal/durable", "pkg/internal/hint"},
 	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
 	"pkg/verify": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/dnmatch", "pkg/dn",
 		"pkg/internal/signature", "pkg/internal/der"},
 	// A CA's key in a PKCS#11 token: what kinds of keys there are.
 	"pkg/token": {"pkg/certs"},
 	// A CA's key on another machine.
-	"pkg/remote": {},
+	"pkg/remote": {"pkg/internal/hint"},
 	"pkg/ca": {"pkg/certs", "pkg/verify", "pkg/inventory", "pkg/internal/durable", "pkg/internal/workers",
 		// What certs takes and gives: names.
 		"pkg/dn",
@@ -48,7 +48,7 @@ var allowed = map[string][]string{
 	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
 		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates",
 		// What ca and verify take and give: requests, roles, names. One stage for the trees of all hosts, synced once.
-		"pkg/certs", "pkg/dn", "pkg/internal/durable", "pkg/internal/workers"},
+		"pkg/certs", "pkg/dn", "pkg/internal/durable", "pkg/internal/workers", "pkg/internal/hint"},
 	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
 		// What handshake takes and gives: the versions and credentials of both ends, and how tls_priority reads.
 		"pkg/certs", "pkg/verify", "pkg/priority",
@@ -66,13 +66,13 @@ var allowed = map[string][]string{
 
 	"pkg/internal/der":       {},
 	"pkg/internal/durable":   {},
+	"pkg/internal/hint":      {},
 	"pkg/internal/workers":   {},
 	"pkg/internal/signature": {"pkg/internal/der"},
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
 		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "pkg/unit", "templates",
-		"pkg/chain", "pkg/internal/durable",
-		"pkg/backup",
+		"pkg/chain", "pkg/backup",
 		// Where the CA's key may be.
 		"pkg/token", "pkg/remote",
 		"pkg/bundle",

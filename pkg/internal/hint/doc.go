@@ -1,0 +1,2 @@
+// Package hint is about the hints that errors have: what can be typed to cure them. [Of] gathers them, [Word] writes one's words.
+package hint
