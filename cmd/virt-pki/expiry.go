@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/csv"
 	"fmt"
 	"io"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/urfave/cli/v2"
 
+	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
@@ -147,26 +149,31 @@ func (p *program) gather(c *cli.Context, w *cluster.Watch, v *expiryView) error 
 		if cl != nil {
 			scans = append(scans, cl.Dir)
 		}
-		entries, err := a.Inventory().List(c.Context, inventory.Filter{})
-		if err != nil {
+		if err := watchAuthority(c.Context, w, a, a.CRLPath()); err != nil {
 			return err
-		}
-		w.Inventory(entries)
-		cas, err := a.Certificates()
-		if err != nil {
-			return err
-		}
-		w.CA(cas)
-		own, _, err := a.CRL()
-		if err != nil {
-			return err
-		}
-		if own != nil {
-			w.CRL(own, a.CRLPath())
 		}
 	}
 	var err error
 	v.Unchecked, err = p.scanDirs(scans, w.Scan)
+	return err
+}
+
+// watchAuthority fills the watch with what an authority has issued, its CA and its revocation list, which is said to be in a file.
+func watchAuthority(ctx context.Context, w *cluster.Watch, a *ca.Authority, file string) error {
+	entries, err := a.Inventory().List(ctx, inventory.Filter{})
+	if err != nil {
+		return err
+	}
+	w.Inventory(entries)
+	cas, err := a.Certificates()
+	if err != nil {
+		return err
+	}
+	w.CA(cas)
+	own, _, err := a.CRL()
+	if err == nil && own != nil {
+		w.CRL(own, file)
+	}
 	return err
 }
 

@@ -12,7 +12,6 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/bundle"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/finding"
-	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/templates"
 )
 
@@ -120,9 +119,7 @@ func (p *program) endings(c *cli.Context, args []string, w *cluster.Watch, r *te
 			dir = beside
 		}
 	}
-	if dir == "" && len(args) > 0 && c.String("db") == "" {
-		// No authority: what the hosts have.
-	} else {
+	if dir != "" || len(args) == 0 || c.String("db") != "" { // else there is no authority, and what the hosts have is all
 		if dir != "" && c.String("authority") == "" {
 			if err := c.Set("authority", dir); err != nil {
 				return err
@@ -133,20 +130,8 @@ func (p *program) endings(c *cli.Context, args []string, w *cluster.Watch, r *te
 			return err
 		}
 		defer a.Close()
-		entries, err := a.Inventory().List(c.Context, inventory.Filter{})
-		if err != nil {
+		if err := watchAuthority(c.Context, w, a, ""); err != nil {
 			return err
-		}
-		w.Inventory(entries)
-		cas, err := a.Certificates()
-		if err != nil {
-			return err
-		}
-		w.CA(cas)
-		if own, _, err := a.CRL(); err != nil {
-			return err
-		} else if own != nil {
-			w.CRL(own, "")
 		}
 	}
 	for _, name := range args {
