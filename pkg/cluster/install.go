@@ -475,7 +475,7 @@ func (in *Installation) Apply() error {
 	return nil
 }
 
-// keep copies a file that is to be replaced, with its mode and owner.
+// keep copies a file that is to be replaced, with its mode and owner; a key is for its owner only, whoever could read it.
 func keep(on *ground, i Installed, owners bool) error {
 	d, name, err := on.at(i.Path)
 	if err != nil {
@@ -494,6 +494,10 @@ func keep(on *ground, i Installed, owners bool) error {
 		return err
 	}
 	f := durable.File{Name: backup, Data: old, Mode: info.Mode().Perm()}
+	if i.Part == layout.Key {
+		defer clear(old)
+		f.Mode &= 0o600
+	}
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && owners {
 		f.Owner = &durable.Owner{UID: int(st.Uid), GID: int(st.Gid)}
 	}
