@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 )
 
@@ -187,10 +186,10 @@ func (p *parser) statement() error {
 // grown doubles a full slice. append alone grows large ones by a quarter, which for a file of nothing but short settings
 // leaves four times as much garbage.
 func grown[T any](s []T) []T {
-	if len(s) == cap(s) {
-		return slices.Grow(s, max(len(s), 4))
+	if len(s) < cap(s) {
+		return s
 	}
-	return s
+	return append(make([]T, 0, max(2*len(s), 4)), s...)
 }
 
 // separator reads what must stand between two statements (virConfParseSeparator).

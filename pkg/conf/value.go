@@ -26,12 +26,15 @@ func (t ValueType) String() string {
 // A Value is what stands right of an equals sign, or an element of a list.
 type Value struct {
 	Type ValueType
-	// Int is the number of an Integer. libvirt 9.0 lets it wrap at 64 bits, without a word; Overflow says that it did.
-	Int      int64
+	// Overflow says that the number of an Integer wrapped at 64 bits, which libvirt 9.0 lets it do without a word.
 	Overflow bool
 	// Negative says that the number was written with a minus sign; -0 is negative too. libvirt takes no such number for
 	// a bool or an unsigned integer.
 	Negative bool
+	// trailingComma says that a List has a comma behind its last element.
+	trailingComma bool
+	// Int is the number of an Integer.
+	Int int64
 	// Text is the content of a String. It ends before a NUL byte, as in C.
 	Text string
 	// Items are the elements of a List.
@@ -42,8 +45,6 @@ type Value struct {
 	Start, End int
 	// Line is the line on which it begins.
 	Line int
-
-	trailingComma bool // of a List
 }
 
 // Strings gives the elements of a list of strings; ok is false for any other value.
