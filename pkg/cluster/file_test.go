@@ -53,6 +53,8 @@ func TestEverythingThatIsWrongIsSaidWithItsLine(t *testing.T) {
 			"c.toml:6: hosts.adresses: there is no such key\n  did you mean addresses?\n"},
 		{"a misspelt table", strings.Replace(good, "[authority]", "[autority]", 1),
 			"c.toml:2: autority: there is no such key\n  did you mean authority?\n"},
+		{"a misspelt array of tables", good + "[[client]]\nname = \"a\"\n[[client]]\nname = \"b\"\n",
+			"c.toml:6: client: there is no such key\n  did you mean clients?\n"},
 		{"a key with the dash of the option", "[defaults]\nprivate-client-key = true\n[[clients]]\nname = \"a\"\n",
 			"c.toml:2: defaults.private-client-key: there is no such key\n  did you mean private_client_key?\n"},
 		{"a key in the wrong table", "qemu_group = \"kvm\"\n" + good,

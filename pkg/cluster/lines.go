@@ -96,6 +96,9 @@ func (x *lineIndex) header() string {
 		if last := i == len(parts)-1; last && array {
 			n := x.tables[path]
 			x.tables[path]++
+			if _, there := x.lines[path]; !there { // where nobody asks for such tables, the array itself is the fault
+				x.lines[path] = line
+			}
 			path += "[" + strconv.Itoa(n) + "]"
 		} else if n := x.tables[path]; n > 0 {
 			path += "[" + strconv.Itoa(n-1) + "]"
