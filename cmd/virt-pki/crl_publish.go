@@ -56,9 +56,10 @@ func placeFlags() []cli.Flag {
 	}
 }
 
-// spots lists the layouts in the directories that the flags name.
+// spots lists the layouts in the directories that the flags name, each once.
 func (p *program) spots(c *cli.Context) ([]cluster.Spot, error) {
 	var all []cluster.Spot
+	there := map[string]bool{}
 	for _, f := range []struct {
 		flag    string
 		members bool
@@ -72,10 +73,27 @@ func (p *program) spots(c *cli.Context) ([]cluster.Spot, error) {
 				return nil, &hintedError{fmt.Errorf("--%s %s: there is no layout in it", f.flag, shellQuote(dir)),
 					[]string{"a layout is there when its CA file is: cacert.pem, etc/pki/CA/cacert.pem, etc/pki/qemu/ca-cert.pem"}}
 			}
-			all = append(all, found...)
+			for _, s := range found {
+				if file := realPath(s.Shown(s.Paths(certs.Client).CA)); !there[file] {
+					there[file] = true
+					all = append(all, s)
+				}
+			}
 		}
 	}
 	return all, nil
+}
+
+// realPath gives the one name that a directory's file has, by whatever path it is reached.
+func realPath(file string) string {
+	dir, err := filepath.Abs(filepath.Dir(file))
+	if err != nil {
+		return file
+	}
+	if real, err := filepath.EvalSymlinks(dir); err == nil {
+		dir = real
+	}
+	return filepath.Join(dir, filepath.Base(file))
 }
 
 // A publishView is the answer of crl publish.
