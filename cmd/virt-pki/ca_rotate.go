@@ -101,6 +101,7 @@ type rotatedView struct {
 	TrustsNew bool     `json:"trusts_new"`
 	OfOld     []string `json:"certificates_of_old"`
 	OfNew     []string `json:"certificates_of_new"`
+	Revoked   []string `json:"certificates_revoked"`
 }
 
 type lackView struct {
@@ -401,7 +402,7 @@ func (v *rotationView) rotation(r ca.Rotation) {
 
 func viewPlace(p cluster.RotationPlace) rotatedView {
 	r := rotatedView{File: p.Shown(p.Paths(certs.Client).CA), Layout: string(p.Kind), Hosts: p.Hosts, TrustsOld: p.TrustsOld, TrustsNew: p.TrustsNew,
-		OfOld: []string{}, OfNew: []string{}}
+		OfOld: []string{}, OfNew: []string{}, Revoked: []string{}}
 	if r.Hosts == nil {
 		r.Hosts = []string{}
 	}
@@ -410,6 +411,9 @@ func viewPlace(p cluster.RotationPlace) rotatedView {
 	}
 	for _, role := range p.OfNew {
 		r.OfNew = append(r.OfNew, role.String())
+	}
+	for _, role := range p.Revoked {
+		r.Revoked = append(r.Revoked, role.String())
 	}
 	return r
 }
@@ -565,6 +569,9 @@ func (p *program) printRotationStatus(v rotationView) {
 		}
 		if len(place.OfNew) > 0 {
 			from = append(from, strings.Join(place.OfNew, ", ")+" of the new")
+		}
+		if len(place.Revoked) > 0 {
+			from = append(from, strings.Join(place.Revoked, ", ")+" of the old, revoked")
 		}
 		fmt.Fprintf(w, "  %s: trusts %s", place.File, trust)
 		if len(from) > 0 {

@@ -191,7 +191,11 @@ func (p *program) viewShown(c *cli.Context, a *ca.Authority) (authorityShown, er
 	case err != nil && !errors.Is(err, inventory.ErrNotFound):
 		return v, err
 	}
-	v.warn(a, now, entries)
+	unlisted, err := a.Unlisted(entries)
+	if err != nil {
+		return v, err
+	}
+	v.warn(a, now, entries, len(unlisted))
 	return v, nil
 }
 
@@ -224,16 +228,8 @@ func (v *authorityShown) count(at string, entries []inventory.Entry) {
 	}
 }
 
-// onList is how many certificates the revocation list has.
-func (v *authorityShown) onList() int {
-	if v.CRL == nil {
-		return 0
-	}
-	return v.CRL.Revoked
-}
-
 // warn says what is worth a look.
-func (v *authorityShown) warn(a *ca.Authority, now time.Time, entries []inventory.Entry) {
+func (v *authorityShown) warn(a *ca.Authority, now time.Time, entries []inventory.Entry, unlisted int) {
 	add := func(remedy, format string, args ...any) {
 		v.Warnings = append(v.Warnings, shownNotice{fmt.Sprintf(format, args...), remedy})
 	}
@@ -245,8 +241,8 @@ func (v *authorityShown) warn(a *ca.Authority, now time.Time, entries []inventor
 	if v.CRL != nil && !v.CRL.Next.IsZero() && v.CRL.Next.Before(now) {
 		add("virt-pki crl publish"+authority+" --out DIR", "the revocation list is stale since %s", date(v.CRL.Next))
 	}
-	if v.Inventory.Revoked > v.onList() {
-		add("virt-pki crl publish"+authority+" --out DIR", "revoked, and not on the revocation list: %s", plural(v.Inventory.Revoked-v.onList(), "certificate"))
+	if unlisted > 0 {
+		add("virt-pki crl publish"+authority+" --out DIR", "revoked, and not on the revocation list: %s", plural(unlisted, "certificate"))
 	}
 	stuck := 0
 	for _, e := range entries {

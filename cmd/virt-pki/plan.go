@@ -353,7 +353,11 @@ func printNotes(w io.Writer, notes []noteView) {
 			fmt.Fprintf(w, "  ... and %d more: --json shows them\n", len(notes)-i)
 			break
 		}
-		fmt.Fprintf(w, "  %s: %s\n", visible(n.Member), visible(n.Text))
+		about := ""
+		if n.Member != "" {
+			about = visible(n.Member) + ": "
+		}
+		fmt.Fprintf(w, "  %s%s\n", about, visible(n.Text))
 		if n.Command != "" {
 			fmt.Fprintf(w, "    %s\n", n.Command)
 		}

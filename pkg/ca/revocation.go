@@ -1,6 +1,7 @@
 package ca
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/x509"
@@ -148,6 +149,46 @@ func (a *Authority) CRL() (own *crl.List, text []byte, err error) {
 		}
 	}
 	return own, text, nil
+}
+
+// Unlisted gives those entries of the inventory that are revoked and on no list in the authority's file: hosts do not know of
+// them yet. Both CAs of a rotation count; what neither has issued is for another's list.
+func (a *Authority) Unlisted(entries []inventory.Entry) ([]inventory.Entry, error) {
+	lists, _, err := a.lists()
+	if err != nil {
+		return nil, err
+	}
+	lists = crl.Effective(lists)
+	issuers := map[string][]byte{a.ID(): a.cert.RawSubject}
+	if a.fellow != nil {
+		issuers[a.fellow.ID()] = a.fellow.cert.RawSubject
+	}
+	var out []inventory.Entry
+	for _, e := range entries {
+		issuer, ours := issuers[e.Authority]
+		if e.Revoked == nil || !ours {
+			continue
+		}
+		n, ok := new(big.Int).SetString(e.Serial, 16)
+		if !ok {
+			return nil, fmt.Errorf("looking for it on the revocation list: %q is no serial number", e.Serial)
+		}
+		listed := false
+		for _, l := range lists {
+			if !bytes.Equal(l.Issuer.DER(), issuer) {
+				continue
+			}
+			if _, found, err := l.Lookup(crl.SerialOctets(n)); err != nil {
+				return nil, fmt.Errorf("looking for %s on the revocation list: %w", e.Serial, err)
+			} else if found {
+				listed = true
+			}
+		}
+		if !listed {
+			out = append(out, e)
+		}
+	}
+	return out, nil
 }
 
 // lists reads the authority's file of revocation lists.

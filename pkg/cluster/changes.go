@@ -138,6 +138,8 @@ type Known struct {
 	NotAfter time.Time
 	Policy   ca.Policy
 	Entries  []inventory.Entry
+	// Unlisted are those of them that are revoked and on no list yet.
+	Unlisted []inventory.Entry
 	// List is its revocation list, ListText the text of the file; nil: there is none.
 	List     *crl.List
 	ListText []byte
@@ -182,7 +184,10 @@ func Know(ctx context.Context, a *ca.Authority, o layout.WriteOptions) (Known, e
 	if k.List, k.ListText, err = a.CRL(); err != nil {
 		return k, err
 	}
-	k.Entries, err = a.Inventory().List(ctx, inventory.Filter{})
+	if k.Entries, err = a.Inventory().List(ctx, inventory.Filter{}); err != nil {
+		return k, err
+	}
+	k.Unlisted, err = a.Unlisted(k.Entries)
 	return k, err
 }
 

@@ -75,6 +75,7 @@ func (d *comparison) run() {
 		}
 	}
 	d.dropped()
+	d.unlisted()
 	slices.SortStableFunc(d.changes.Notes, func(a, b Note) int { return cmp.Or(cmp.Compare(a.Member, b.Member), cmp.Compare(a.Text, b.Text)) })
 	d.access()
 	order := map[Action]int{}
@@ -791,6 +792,22 @@ func modeFault(kind layout.Kind, s sighting) (fs.FileMode, string) {
 		return want, fmt.Sprintf("its mode is %04o, and is to be %04o", perm, want)
 	}
 	return 0, ""
+}
+
+// unlisted says that revocations are on no list yet: no daemon knows of them.
+func (d *comparison) unlisted() {
+	if d.known == nil || len(d.known.Unlisted) == 0 {
+		return
+	}
+	where := "--out "
+	if d.Flat {
+		where = "--pkipath "
+	}
+	what := "1 certificate is"
+	if n := len(d.known.Unlisted); n > 1 {
+		what = fmt.Sprintf("%d certificates are", n)
+	}
+	d.note("", "virt-pki crl publish "+where+hint.Word(d.Dir)+" --authority "+hint.Word(d.known.Dir), "%s revoked and on no revocation list yet: daemons let them in", what)
 }
 
 // dropped says what is in force and not in the file any more. Nothing is done about it.

@@ -76,6 +76,8 @@ type RotationPlace struct {
 	TrustsOld, TrustsNew bool
 	// OfOld and OfNew are the roles whose certificate is the old and the new CA's.
 	OfOld, OfNew []certs.Role
+	// Revoked are the roles whose certificate is the old CA's, and revoked: no stage waits for what nobody is to let in.
+	Revoked []certs.Role
 }
 
 // lacks says what a stage has yet to give the place; empty: nothing.
@@ -244,8 +246,18 @@ func (o *rotator) look(ctx context.Context) error {
 	for _, e := range o.entries {
 		byKey[e.Key] = e
 	}
+	revoked := map[inventory.Key]bool{}
 	old, next := o.cas()
 	r, _ := o.authority.Rotation()
+	if r.Old != nil {
+		entries, err := o.authority.Inventory().Revoked(ctx, r.Old.ID())
+		if err != nil {
+			return err
+		}
+		for _, e := range entries {
+			revoked[e.Key] = true
+		}
+	}
 	o.seen, o.places = map[inventory.Key]bool{}, nil
 	for _, s := range o.Spots {
 		p := RotationPlace{Spot: s}
@@ -280,9 +292,12 @@ func (o *rotator) look(ctx context.Context) error {
 				if e, ok := byKey[key]; ok && !slices.Contains(p.Hosts, e.Host) {
 					p.Hosts = append(p.Hosts, e.Host)
 				}
-				if r.New != nil && r.New != r.Old && key.Authority == r.New.ID() {
+				switch {
+				case r.New != nil && r.New != r.Old && key.Authority == r.New.ID():
 					p.OfNew = append(p.OfNew, role)
-				} else {
+				case revoked[key]:
+					p.Revoked = append(p.Revoked, role)
+				default:
 					p.OfOld = append(p.OfOld, role)
 				}
 			}
@@ -290,7 +305,7 @@ func (o *rotator) look(ctx context.Context) error {
 		}); err != nil {
 			return err
 		}
-		if p.TrustsOld || p.TrustsNew || len(p.OfOld)+len(p.OfNew) > 0 {
+		if p.TrustsOld || p.TrustsNew || len(p.OfOld)+len(p.OfNew)+len(p.Revoked) > 0 {
 			o.places = append(o.places, p)
 		}
 	}
@@ -312,6 +327,9 @@ func (o *rotator) lacks(stage ca.RotationStage) []Lack {
 		}
 		old := r.Old == nil || e.Authority == r.Old.ID()
 		name := strings.TrimSpace(e.Role.String() + " " + e.Host)
+		if e.Layout != "" {
+			name += " (" + e.Layout + ")"
+		}
 		if slices.Contains(o.ByHand, e.Host) {
 			continue
 		}
@@ -446,6 +464,10 @@ func (o *rotator) replaceTrust(ctx context.Context, files []trustFile) error {
 	if err != nil {
 		return err
 	}
+	// Of what is revoked nothing is proven: it is to be refused, and loses nothing with the old CA.
+	before = slices.DeleteFunc(before, func(x actor) bool {
+		return slices.ContainsFunc(o.places, func(p RotationPlace) bool { return p.Spot == x.spot && slices.Contains(p.Revoked, x.role) })
+	})
 	var changed []actor
 	for _, x := range before {
 		for _, f := range files {

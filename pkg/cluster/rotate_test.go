@@ -169,7 +169,7 @@ func TestRotateWaitsForWhoIsNotThere(t *testing.T) {
 	all := spotsIn(t, dir)
 	some := slices.DeleteFunc(slices.Clone(all), func(s Spot) bool { return strings.Contains(s.Root, "admin") })
 	r, err := Rotate(ctx, a, RotationStep{Spots: some, Successor: successor(t, "CN=two"), Now: time.Now()})
-	if err != nil || r.Done || len(r.Lacks) != 1 || r.Lacks[0].Where != "client admin" || !r.Lacks[0].Unseen {
+	if err != nil || r.Done || len(r.Lacks) != 1 || r.Lacks[0].Where != "client admin (libvirt)" || !r.Lacks[0].Unseen {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if _, err := Rotate(ctx, a, RotationStep{Spots: some, Stage: ca.IssueNew, Now: time.Now()}); err == nil {
