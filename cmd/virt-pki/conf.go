@@ -321,6 +321,9 @@ func (p *program) confShow(c *cli.Context) error {
 		note := ""
 		if c.Bool("effective") {
 			note = s.Origin.String()
+			if s.Instead != "" {
+				note += ": " + s.Instead
+			}
 			if s.Unused != "" {
 				note += "; " + s.Unused
 			}

@@ -27,6 +27,8 @@ type EffectiveSetting struct {
 	// Value is the value in libvirt's syntax, empty where there is none.
 	Value  string `json:"value"`
 	Origin Origin `json:"origin"`
+	// Instead says what is used where a setting has no value and libvirt none that could be written for it.
+	Instead string `json:"instead,omitempty"`
 	// Unused says why the value counts for nothing in this run; empty: it counts.
 	Unused string `json:"unused,omitempty"`
 }
@@ -50,6 +52,8 @@ func (f *File) Effective(k Kind, run Run) []EffectiveSetting {
 		if at, ok := f.Lookup(s.Key); ok {
 			e.Value = strings.TrimSpace(string(f.src[at.Value.Start:at.Value.End]))
 			e.Origin = Origin{f.name, at.Line}
+		} else if d != nil && e.Value == "" {
+			e.Instead = d.instead(s.Key)
 		}
 		if d != nil {
 			e.Unused = d.unused(s.Key)
@@ -73,6 +77,49 @@ func daemonDefault(f *File, k Kind, run Run, s Setting) string {
 		return "0"
 	}
 	return s.Default
+}
+
+// instead says what a daemon with remote access uses where a setting is missing (virNetTLSContextLocateCredentials,
+// daemonSetupNetworking, virNetTLSContextCheckCertDN).
+func (d *Daemon) instead(key string) string {
+	if d.Kind != Libvirtd && d.Kind != Virtproxyd {
+		return ""
+	}
+	files, err := d.TLSFiles()
+	place := func(system, user string) string {
+		switch {
+		case err != nil || !files.Default:
+			return ""
+		case d.Run.Session:
+			return "~/.pki/libvirt/" + user + ", else " + system
+		}
+		return system
+	}
+	switch key {
+	case "ca_file":
+		return place("/etc/pki/CA/cacert.pem", "cacert.pem")
+	case "cert_file":
+		return place("/etc/pki/libvirt/servercert.pem", "servercert.pem")
+	case "key_file":
+		return place("/etc/pki/libvirt/private/serverkey.pem", "serverkey.pem")
+	case "crl_file":
+		if err == nil && !files.Default {
+			return "no list, whatever lies in the default place"
+		}
+		if at := place("/etc/pki/CA/cacrl.pem", "cacrl.pem"); at != "" {
+			return at + ", if it is there"
+		}
+	case "tls_allowed_dn_list":
+		if !d.TLSNoVerifyCertificate {
+			return "every certificate of the CA"
+		}
+		return "everybody, by tls_no_verify_certificate"
+	case "tls_priority":
+		return "what libvirt was built with: NORMAL, on Fedora and RHEL @LIBVIRT,SYSTEM"
+	case "listen_addr":
+		return "all addresses"
+	}
+	return ""
 }
 
 // unused says why a setting counts for nothing in this run of the daemon.
