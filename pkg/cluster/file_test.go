@@ -55,6 +55,8 @@ func TestEverythingThatIsWrongIsSaidWithItsLine(t *testing.T) {
 			"c.toml:2: autority: there is no such key\n  did you mean authority?\n"},
 		{"a misspelt array of tables", good + "[[client]]\nname = \"a\"\n[[client]]\nname = \"b\"\n",
 			"c.toml:6: client: there is no such key\n  did you mean clients?\n"},
+		{"the name of another host", good + "[[hosts]]\nname = \"kvm2\"\nnames = [\"kvm1\"]\n",
+			"c.toml:7: hosts.name: \"kvm1\" is the name of another host, as which it could pose\n"},
 		{"a key with the dash of the option", "[defaults]\nprivate-client-key = true\n[[clients]]\nname = \"a\"\n",
 			"c.toml:2: defaults.private-client-key: there is no such key\n  did you mean private_client_key?\n"},
 		{"a key in the wrong table", "qemu_group = \"kvm\"\n" + good,

@@ -114,7 +114,12 @@ type Spec struct {
 // check looks for what is wrong whatever the authority, and gives all of it.
 func (s Spec) check() error {
 	var errs []error
-	seen := map[string]Member{}
+	seen, hosts := map[string]Member{}, map[string]bool{}
+	for _, m := range s.Members {
+		if m.Role == certs.Server || m.Role == certs.Peer {
+			hosts[strings.ToLower(m.Name)] = true
+		}
+	}
 	for _, m := range s.Members {
 		fail := func(format string, a ...any) {
 			errs = append(errs, &MemberError{m, fmt.Errorf(format, a...)})
@@ -127,6 +132,12 @@ func (s Spec) check() error {
 			fail("it is a %s already; a host that is both is a peer", other.Role)
 		}
 		seen[key] = m
+		for _, n := range m.Names {
+			// Several hosts may share an alias or an address. The name of one is its own: who holds another's can pose as it.
+			if n := strings.ToLower(n); n != key && hosts[n] {
+				fail("%q is the name of another host, as which it could pose", n)
+			}
+		}
 		switch {
 		case m.Role != certs.Server && m.Role != certs.Client && m.Role != certs.Peer:
 			fail("it is neither server nor client nor peer")

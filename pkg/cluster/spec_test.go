@@ -77,6 +77,8 @@ client "a\nb": this cannot be the name of a directory
 client "\xff": this cannot be the name of a directory
 role(0) "who": it is neither server nor client nor peer
 client "` + strings.Repeat("€", 67) + `": 201 bytes are too long for the name of a directory, which has room for 200`},
+		{"the name of another host", Spec{Members: []Member{server("kvm1"), {Name: "kvm2", Role: certs.Peer, Names: []string{"kvm2", "shared", "KVM1"}},
+			{Name: "kvm3", Role: certs.Peer, Names: []string{"kvm3", "shared"}}}}, `peer "kvm2": "kvm1" is the name of another host, as which it could pose`},
 		{"sixty-four characters in more bytes", Spec{Members: []Member{client(strings.Repeat("ü", 64))}}, ""},
 		{"a long name that is not the common name",
 			Spec{Members: []Member{{Name: long, Role: certs.Client, Subject: name(t, "CN=x")}}}, ""},
