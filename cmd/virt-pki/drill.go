@@ -52,9 +52,13 @@ EXIT STATUS
 func drillReloadFlags() []cli.Flag {
 	var flags []cli.Flag
 	for _, f := range reloadFlags() {
-		if f.Names()[0] != "run" {
-			flags = append(flags, f)
+		switch f.Names()[0] {
+		case "run":
+			continue
+		case "yes":
+			f = &cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask before the certificates are issued and the daemon is reloaded"}
 		}
+		flags = append(flags, f)
 	}
 	return flags
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -333,7 +334,11 @@ func replaceFile(name string, data []byte) error {
 	}
 	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
-		return err
+		var path *os.PathError // names a file that the user does not know
+		if errors.As(err, &path) {
+			err = path.Err
+		}
+		return fmt.Errorf("writing %s: %w", quote(name), err)
 	}
 	defer os.Remove(f.Name())
 	_, err = f.Write(data)

@@ -109,7 +109,7 @@ func authorityDir(c *cli.Context) (string, error) {
 			return candidate, nil
 		}
 	}
-	return "", usage("which authority? there is none in %s", list(candidates)).
+	return "", usage("which authority? there is none in %s", strings.Join(candidates, " or ")).
 		hint("name its directory: --authority DIR").hint("make one: virt-pki init")
 }
 

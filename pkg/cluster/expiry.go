@@ -157,7 +157,9 @@ func migrates(e inventory.Entry) bool {
 // CA adds the certificates of an authority.
 func (w *Watch) CA(cas []*certs.Certificate) {
 	for _, c := range cas {
-		w.add(w.certificate(c))
+		e := w.certificate(c)
+		e.State = inventory.Published // whose it is is known, other than of what is found in files
+		w.add(e)
 	}
 }
 
