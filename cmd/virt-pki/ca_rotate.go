@@ -41,6 +41,7 @@ that it issued is in use.
 
 EXAMPLES
    virt-pki ca rotate --out ./cluster                       the next stage
+   virt-pki ca rotate status --spec cluster.toml
    virt-pki ca rotate trust --out ./cluster --subject "O=Acme,CN=Acme CA 2" --dry-run
    virt-pki ca rotate status --out ./cluster --pkipath /home/admin/pki
    virt-pki ca rotate switch --root / --authority ./authority --by-hand bob --yes
@@ -59,7 +60,7 @@ EXIT STATUS
 			&cli.BoolFlag{Name: "yes", Aliases: []string{"y"}, Usage: "do not ask: the files of the stage before are on the hosts, and the daemons have read them"},
 			dryRunFlag(), jsonFlag(), quietFlag(),
 		}, keyFlags()...)...),
-		Action: p.caRotate,
+		Action: p.withSpec(p.caRotate),
 	}
 }
 

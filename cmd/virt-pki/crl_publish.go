@@ -43,7 +43,7 @@ EXIT STATUS
 			&cli.BoolFlag{Name: "current", Usage: "put the list that is there into more places; make none"},
 			dryRunFlag(), jsonFlag(), quietFlag(),
 		}, keyFlags()...)...),
-		Action: p.crlPublish,
+		Action: p.withSpec(p.crlPublish),
 	}
 }
 
@@ -53,6 +53,33 @@ func placeFlags() []cli.Flag {
 		&cli.StringSliceFlag{Name: "out", Usage: "`DIR`: with one tree per host, as init makes it"},
 		&cli.StringSliceFlag{Name: "pkipath", Usage: "`DIR`: a flat directory"},
 		&cli.StringSliceFlag{Name: "root", Usage: "`DIR`: one machine's tree; / is this machine"},
+		&cli.StringFlag{Name: "spec", Usage: "`FILE`: the cluster file that says where authority and files are"},
+	}
+}
+
+// withSpec has the cluster file of --spec name directories as --authority, --out and --pkipath do.
+func (p *program) withSpec(action cli.ActionFunc) cli.ActionFunc {
+	return func(c *cli.Context) error {
+		if !c.IsSet("spec") {
+			return action(c)
+		}
+		cl, err := p.specFile(c)
+		if err != nil {
+			return err
+		}
+		if c.String("authority") == "" {
+			if err := c.Set("authority", cl.Founding.Dir); err != nil {
+				return err
+			}
+		}
+		flag := "out"
+		if cl.Flat {
+			flag = "pkipath"
+		}
+		if err := c.Set(flag, cl.Dir); err != nil {
+			return err
+		}
+		return action(c)
 	}
 }
 

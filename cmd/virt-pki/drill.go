@@ -44,7 +44,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "reload-command", Usage: "`COMMAND`: brings the list to the daemon and reloads it; run by sh"},
 			jsonFlag(), quietFlag(),
 		}, drillReloadFlags()...), keyFlags()...)...),
-		Action: p.drill,
+		Action: p.withSpec(p.drill),
 	}
 }
 

@@ -42,7 +42,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "lifetime", Usage: "`SPAN`: how long they last (90d, 2y)", DefaultText: "the authority's policy"},
 			dryRunFlag(), jsonFlag(), quietFlag(),
 		}, keyFlags()...)...),
-		Action: p.renew,
+		Action: p.withSpec(p.renew),
 	}
 }
 
