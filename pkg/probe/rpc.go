@@ -35,6 +35,7 @@ const (
 	typeCall    = 0
 	typeReply   = 1
 	typeMessage = 2
+	typeStream  = 3
 
 	statusOK    = 0
 	statusError = 1
@@ -176,12 +177,17 @@ func (c *Client) exchange(proc int32, args []byte) (*decoder, error) {
 			}
 			continue
 		}
-		if h.kind == typeMessage {
-			continue // an event
+		if h.kind == typeMessage || h.kind == typeStream {
+			continue // an event, or a piece of a stream that nobody has opened
 		}
-		if h.program != programRemote || h.version != protocolVersion || h.kind != typeReply || h.proc != proc || h.serial != serial {
-			return nil, &ProtocolError{fmt.Sprintf("got an answer of type %d to procedure %d, serial %d, of program 0x%x, for procedure %d, serial %d",
-				h.kind, h.proc, h.serial, h.program, proc, serial)}
+		// The words are virNetClientCallDispatch's, virNetClientCallDispatchReply's and virNetClientProgramCall's.
+		switch {
+		case h.kind != typeReply:
+			return nil, &ProtocolError{fmt.Sprintf("got unexpected RPC call prog %d vers %d proc %d type %d", h.program, h.version, h.proc, h.kind)}
+		case h.program != programRemote || h.version != protocolVersion || h.serial != serial:
+			return nil, &ProtocolError{fmt.Sprintf("no call waiting for reply with prog %d vers %d serial %d", h.program, h.version, h.serial)}
+		case h.proc != proc:
+			return nil, &ProtocolError{fmt.Sprintf("internal error: Unexpected message proc %d != %d", h.proc, proc)}
 		}
 		d := &decoder{b: payload}
 		switch h.status {
@@ -198,7 +204,7 @@ func (c *Client) exchange(proc int32, args []byte) (*decoder, error) {
 			}
 			return nil, &e
 		}
-		return nil, &ProtocolError{fmt.Sprintf("unknown status %d in an answer", h.status)}
+		return nil, &ProtocolError{fmt.Sprintf("Unexpected message status %d", h.status)}
 	}
 	return nil, &ProtocolError{fmt.Sprintf("%d messages came and none was the answer", maxEvents)}
 }

@@ -313,7 +313,8 @@ var rules = []finding.Rule{
 		ID: "not-libvirt", Title: "The other end speaks libvirt's protocol", Severity: finding.Error, Effect: finding.RefusesPeer,
 		Text: "What came back is no RPC message of libvirt, or no answer to what was asked: another program owns the port or the socket.",
 		LibvirtMessages: []string{"packet {size} bytes received from server too large, want {limit}", "packet {size} bytes received from server too small, want {limit}",
-			"got unexpected RPC call {text}"},
+			"got unexpected RPC call {text}", "no call waiting for reply with prog {program} vers {version} serial {serial}",
+			"internal error: Unexpected message proc {procedure} != {asked}", "Unexpected message status {status}"},
 		Remedy: "check host and port", Good: "libvirtd", Bad: "a web server", Source: sourceRPC,
 	},
 	{

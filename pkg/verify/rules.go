@@ -80,7 +80,7 @@ var rules = []finding.Rule{
 		LibvirtMessages: []string{"Failed to read file '{path}': {error}", "Unable to set x509 CA certificate: {path}: Error while reading file.",
 			"Unable to set x509 certificate revocation list: {path}: Error while reading file.",
 			"Unable to set x509 key and certificate: {key}, {cert}: Error while reading file."},
-		Remedy: "chown and chmod as virt-pki check says",
+		Remedy: "namei -l FILE shows what is in the way; chown and chmod so that the user who runs libvirt can read it",
 		Good:   "the key is readable by the user who runs libvirt", Bad: "clientkey.pem with mode 0600 of another user", Source: srcLoad},
 	{ID: "file-too-large", Title: "A certificate file is larger than libvirt reads", Severity: finding.Error, Effect: finding.RefusesToStart,
 		Text: "The sanity check reads at most 65536 bytes of the certificate and the CA file. GnuTLS itself has no such limit, so " +
