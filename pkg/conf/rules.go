@@ -85,7 +85,7 @@ var rules = []finding.Rule{
 			"unsupported configuration: cert_file/key_file are mutually exclusive with cert_files/key_files",
 			"unsupported configuration: Number of certificates ({n}) must match number of keys ({m})",
 		},
-		Remedy: "set ca_file, cert_file and key_file, or none of them",
+		Remedy: "set ca_file, cert_file and key_file (or cert_files and as many key_files), or none of them",
 		Good:   "#: listen\nca_file = \"/p/ca.pem\"\ncert_file = \"/p/c.pem\"\nkey_file = \"/p/k.pem\"\n",
 		Bad:    "#: listen\nca_file = \"/p/ca.pem\"\n", Source: sourceNet,
 	},
