@@ -21,7 +21,7 @@ USAGE
 COMMANDS{{range .VisibleCategories}}{{if .Name}}
 
    {{.Name}}{{end}}{{range .VisibleCommands}}
-     {{printf "%-12s" .Name}} {{.Usage}}{{end}}{{end}}
+     {{printf "%-16s" .Name}} {{.Usage}}{{end}}{{end}}
 
    virt-pki COMMAND --help says more. Options may stand anywhere; -- ends them.
 
