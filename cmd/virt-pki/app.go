@@ -118,11 +118,15 @@ func (p *program) report(err error) int {
 	}
 }
 
-// complain prints an error and the hints that it or its causes carry.
+// complain prints an error and the hints that it or its causes carry, each once.
 func (p *program) complain(err error) {
 	fmt.Fprintf(p.stderr, "virt-pki: error: %s\n", err)
+	said := map[string]bool{}
 	for _, h := range hints(err) {
-		fmt.Fprintf(p.stderr, "virt-pki: hint: %s\n", h)
+		if !said[h] {
+			fmt.Fprintf(p.stderr, "virt-pki: hint: %s\n", h)
+		}
+		said[h] = true
 	}
 }
 

@@ -107,7 +107,7 @@ func (p *program) list(c *cli.Context) error {
 		v.files(nil, found.Certificates, keep)
 	}
 	slices.SortStableFunc(v.Certificates, func(a, b certificateView) int {
-		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Role, b.Role), cmp.Compare(a.Layout, b.Layout), a.NotAfter.Compare(b.NotAfter), cmp.Compare(a.Serial, b.Serial))
+		return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Role, b.Role), cmp.Compare(a.Layout, b.Layout), a.NotAfter.Compare(b.NotAfter.Time), cmp.Compare(a.Serial, b.Serial))
 	})
 	switch {
 	case c.Bool("json"):
@@ -286,7 +286,7 @@ func (p *program) printCertificates(list []certificateView) {
 		}
 		until, days := "-", "-" // of a revocation that was learnt from a list nothing else is known
 		if !c.NotAfter.IsZero() {
-			until, days = date(c.NotAfter), strconv.Itoa(daysLeft(c.NotAfter, now))
+			until, days = date(c.NotAfter.Time), strconv.Itoa(daysLeft(c.NotAfter.Time, now))
 		}
 		fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s", dash(visible(c.Name)), dash(c.Role), dash(c.Layout), until, days, state, c.Serial)
 		if filed {
@@ -336,7 +336,7 @@ func writeCSV(out io.Writer, list []certificateView) error {
 			revoked, reason = c.Revoked.Format(time.RFC3339), *c.Reason
 		}
 		_ = w.Write([]string{c.Serial, noFormula(c.Name), c.Role, noFormula(c.Layout), noFormula(c.DN), noFormula(strings.Join(c.Names, " ")),
-			c.NotBefore.Format(time.RFC3339), c.NotAfter.Format(time.RFC3339), c.State, revoked, reason, noFormula(strings.Join(c.Files, " "))})
+			c.NotBefore.String(), c.NotAfter.String(), c.State, revoked, reason, noFormula(strings.Join(c.Files, " "))})
 	}
 	w.Flush()
 	return w.Error()

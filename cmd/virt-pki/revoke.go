@@ -145,8 +145,8 @@ type certificateView struct {
 	Layout    string     `json:"layout"`
 	DN        string     `json:"dn"`
 	Names     []string   `json:"names"`
-	NotBefore time.Time  `json:"not_before"`
-	NotAfter  time.Time  `json:"not_after"`
+	NotBefore moment     `json:"not_before"`
+	NotAfter  moment     `json:"not_after"`
 	State     string     `json:"state"`
 	Revoked   *time.Time `json:"revoked"`
 	Reason    *string    `json:"reason"`
@@ -154,9 +154,28 @@ type certificateView struct {
 	Files []string `json:"files,omitempty"`
 }
 
+// A moment is a time that may not be known: then null in JSON, and empty in CSV.
+type moment struct{ time.Time }
+
+// MarshalJSON gives the time as RFC 3339 has it.
+func (m moment) MarshalJSON() ([]byte, error) {
+	if m.IsZero() {
+		return []byte("null"), nil
+	}
+	return m.Time.MarshalJSON()
+}
+
+// String gives the time as RFC 3339 has it.
+func (m moment) String() string {
+	if m.IsZero() {
+		return ""
+	}
+	return m.Format(time.RFC3339)
+}
+
 func viewCertificate(e inventory.Entry) certificateView {
 	v := certificateView{Serial: e.Serial, Name: e.Host, Role: e.Role.String(), Layout: e.Layout, DN: e.Subject, Names: slices.Clone(e.Names),
-		NotBefore: e.NotBefore, NotAfter: e.NotAfter, State: string(e.State)}
+		NotBefore: moment{e.NotBefore}, NotAfter: moment{e.NotAfter}, State: string(e.State)}
 	if e.State == inventory.Foreign {
 		v.Name, v.Role = e.CommonName, "" // another program's row says no more
 	}
@@ -179,7 +198,7 @@ func (v certificateView) brief() string {
 	if v.Layout != "" {
 		s += ", " + v.Layout
 	}
-	s += ", until " + date(v.NotAfter)
+	s += ", until " + date(v.NotAfter.Time)
 	switch {
 	case v.Revoked != nil:
 		s += ", revoked on " + date(*v.Revoked)
