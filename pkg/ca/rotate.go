@@ -101,7 +101,9 @@ func (e *StageError) Error() string {
 }
 
 // Hints names the remedy.
-func (e *StageError) Hints() []string { return []string{"virt-pki ca rotate status"} }
+func (e *StageError) Hints() []string {
+	return []string{"what is lacking, and the next stage: virt-pki ca rotate status, with all places (--out, --pkipath, --root, --spec)"}
+}
 
 // rotationState is rotation.json.
 type rotationState struct {
