@@ -12,7 +12,7 @@ func TestNoCellIsAFormula(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, row, _ := strings.Cut(out.String(), "\n")
-	if want := `,'=cmd|' /C calc'!A0,,'@x,"'+1,CN=a",'-1,0001-01-01T00:00:00Z,0001-01-01T00:00:00Z,,,,'=a.pem b.pem` + "\n"; row != want {
+	if want := `,'=cmd|' /C calc'!A0,,'@x,"'+1,CN=a",'-1,,,,,,'=a.pem b.pem` + "\n"; row != want {
 		t.Errorf("list:   %swant:   %s", row, want)
 	}
 	e := endingView{Kind: "certificate", Name: "\t=1", DN: "CN=a", Days: -3, Files: []string{"-x"}, Then: "=1"}
