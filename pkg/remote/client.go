@@ -14,6 +14,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"strings"
 	"syscall"
@@ -58,7 +59,11 @@ func NewClient(u URL, o Options) (*Client, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
 	}
-	c := &Client{url: u, options: o, base: "http://" + u.Host}
+	base := url.URL{Scheme: "http", Host: u.Host} // it escapes the zone of an address
+	if o.TLS {
+		base.Scheme = "https"
+	}
+	c := &Client{url: u, options: o, base: base.String()}
 	var err error
 	if c.tokens, err = auth.New(hex.EncodeToString(o.AuthKey), nil); err != nil {
 		return nil, err
@@ -69,7 +74,6 @@ func NewClient(u URL, o Options) (*Client, error) {
 		transport.DialContext = (&net.Dialer{}).DialContext
 	}
 	if o.TLS {
-		c.base = "https://" + u.Host
 		config := &tls.Config{MinVersion: tls.VersionTLS12}
 		if len(o.CA) > 0 {
 			config.RootCAs = x509.NewCertPool()

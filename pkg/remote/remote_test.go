@@ -600,3 +600,21 @@ func FuzzParseURL(f *testing.F) {
 		}
 	})
 }
+
+func TestALinkLocalAddressIsDialledWithItsZone(t *testing.T) {
+	u, err := ParseURL("cfssl://[fe80::1%25eth0]:8888")
+	if err != nil {
+		t.Fatal(err)
+	}
+	dialled := ""
+	c, err := NewClient(u, Options{AuthKey: bytes.Repeat([]byte("ab"), 16), Now: time.Now, Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+		dialled = address
+		return nil, errors.New("no")
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.CA(t.Context()); err == nil || dialled != "[fe80::1%eth0]:8888" {
+		t.Errorf("dialled %q: %v", dialled, err)
+	}
+}
