@@ -63,7 +63,7 @@ func padded(b []byte) string {
 // word reads a CK_ULONG in a structure.
 func word(b []byte) uintptr { return unnumber(b[:len(number(0))]) }
 
-// tokenFlags asks for the token's flags.
+// tokenInfo asks for what a token says of itself (CK_TOKEN_INFO).
 func (s *session) tokenInfo(slot uintptr) (tokenInfo, error) {
 	b := make([]byte, sizeOfTokenInfo)
 	if err := s.module.do("C_GetTokenInfo", fnGetTokenInfo, slot, octets(b)); err != nil {
