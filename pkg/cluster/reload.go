@@ -137,7 +137,7 @@ func WhatIsServed(ctx context.Context, conn net.Conn, files []string, read func(
 		raw = list
 		return nil
 	}})
-	if err := c.HandshakeContext(ctx); err != nil && len(raw) == 0 {
+	if err := c.HandshakeContext(ctx); err != nil { // a certificate alone, which anybody has, proves nothing
 		return Served{}, fmt.Errorf("asking the daemon for its certificate: %w", err)
 	}
 	var s Served
