@@ -475,7 +475,7 @@ func (in *Installation) Apply() error {
 	return nil
 }
 
-// keep copies a file that is to be replaced, with its mode and owner; a key is for its owner only, whoever could read it.
+// keep copies a file that is to be replaced, with its mode and, where they are set, its owner.
 func keep(on *ground, i Installed, owners bool) error {
 	d, name, err := on.at(i.Path)
 	if err != nil {
@@ -493,15 +493,14 @@ func keep(on *ground, i Installed, owners bool) error {
 	if err != nil {
 		return err
 	}
-	f := durable.File{Name: backup, Data: old, Mode: info.Mode().Perm()}
 	if i.Part == layout.Key {
 		defer clear(old)
-		f.Mode &= 0o600
 	}
+	var owner *durable.Owner
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && owners {
-		f.Owner = &durable.Owner{UID: int(st.Uid), GID: int(st.Gid)}
+		owner = &durable.Owner{UID: int(st.Uid), GID: int(st.Gid)}
 	}
-	return d.Write(f)
+	return d.Write(backupOf(backup, i.Part, old, info, owner))
 }
 
 // A ground is where an installation puts its files: below the machine's root, and what is a user's below the user's home. So no

@@ -616,23 +616,29 @@ func (w *renewer) backup(d *durable.Dir, h holding, name string, part layout.Par
 	return h.Shown(to), err
 }
 
-// keepBeside keeps what a file holds as FILE.old-TIME; a key is for its owner only, whoever may read the one in use.
+// keepBeside keeps what a file holds as FILE.old-TIME.
 func keepBeside(d *durable.Dir, name string, part layout.Part, data []byte, info fs.FileInfo, now time.Time) (string, error) {
-	mode := info.Mode().Perm()
-	if part == layout.Key {
-		mode &= 0o600
-	}
 	for i := 0; ; i++ {
 		to := name + ".old-" + now.UTC().Format("20060102T150405Z")
 		if i > 0 {
 			to += fmt.Sprintf(".%d", i)
 		}
-		err := d.Write(durable.File{Name: below(to), Data: data, Mode: mode, Owner: ownerOf(info)})
+		err := d.Write(backupOf(below(to), part, data, info, ownerOf(info)))
 		if errors.Is(err, fs.ErrExist) && i < 100 {
 			continue
 		}
 		return to, err
 	}
+}
+
+// backupOf gives the copy of a file that is to be replaced, with its mode; a key is for its owner only, whoever may read the one
+// in use.
+func backupOf(name string, part layout.Part, data []byte, info fs.FileInfo, owner *durable.Owner) durable.File {
+	mode := info.Mode().Perm()
+	if part == layout.Key {
+		mode &= 0o600
+	}
+	return durable.File{Name: name, Data: data, Mode: mode, Owner: owner}
 }
 
 func sortedKeys[V any](m map[string]V) []string {

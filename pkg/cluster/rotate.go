@@ -749,37 +749,45 @@ func withoutList(text []byte, old *ca.Authority) ([]byte, error) {
 func (o *rotator) withoutOld() ([]trustFile, error) {
 	r, _ := o.authority.Rotation()
 	old, next := o.cas()
-	var drop [][]byte
-	for _, der := range old {
-		if !holds(next, der) {
-			drop = append(drop, der)
+	files, err := o.without(old, next, func(p RotationPlace) bool { return p.TrustsOld })
+	if err != nil {
+		return nil, err
+	}
+	for i := range files {
+		f := &files[i]
+		paths := f.spot.Paths(certs.Client)
+		if len(rawCertificates(f.text)) == 0 {
+			return nil, fmt.Errorf("%q would hold no CA any more", f.spot.Shown(paths.CA))
+		}
+		if r.SameSubject {
+			continue
+		}
+		switch text, err := readSpot(f.spot, paths.CRL); {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return nil, err
+		default:
+			if f.lists, err = withoutList(text, r.Old); err != nil {
+				return nil, fmt.Errorf("reading %q: %w", f.spot.Shown(paths.CRL), err)
+			}
 		}
 	}
+	return files, nil
+}
+
+// without takes the certificates of one CA that the other has not got out of the CA files of the chosen places.
+func (o *rotator) without(gone, stays [][]byte, chosen func(RotationPlace) bool) ([]trustFile, error) {
+	drop := slices.DeleteFunc(slices.Clone(gone), func(der []byte) bool { return holds(stays, der) })
 	var files []trustFile
 	for _, p := range o.places {
-		if !p.TrustsOld {
+		if !chosen(p) {
 			continue
 		}
 		was, err := readSpot(p.Spot, p.Paths(certs.Client).CA)
 		if err != nil {
 			return nil, err
 		}
-		f := trustFile{spot: p.Spot, was: was, text: withoutCertificates(was, drop)}
-		if len(rawCertificates(f.text)) == 0 {
-			return nil, fmt.Errorf("%q would hold no CA any more", p.Shown(p.Paths(certs.Client).CA))
-		}
-		if !r.SameSubject {
-			switch text, err := readSpot(p.Spot, p.Paths(certs.Client).CRL); {
-			case errors.Is(err, fs.ErrNotExist):
-			case err != nil:
-				return nil, err
-			default:
-				if f.lists, err = withoutList(text, r.Old); err != nil {
-					return nil, fmt.Errorf("reading %q: %w", p.Shown(p.Paths(certs.Client).CRL), err)
-				}
-			}
-		}
-		files = append(files, f)
+		files = append(files, trustFile{spot: p.Spot, was: was, text: withoutCertificates(was, drop)})
 	}
 	return files, nil
 }
@@ -875,27 +883,15 @@ func AbortRotation(ctx context.Context, a *ca.Authority, s RotationStep) (Rotati
 		slices.Sort(using)
 		return o.result, &RotationInUseError{slices.Compact(using)}
 	}
+	trustsNew := func(p RotationPlace) bool { return p.TrustsNew }
 	old, next := o.cas()
-	var drop [][]byte
-	for _, der := range next {
-		if !holds(old, der) {
-			drop = append(drop, der)
-		}
-	}
-	var files []trustFile
-	for _, p := range o.places {
-		if !p.TrustsNew {
-			continue
-		}
-		was, err := readSpot(p.Spot, p.Paths(certs.Client).CA)
-		if err != nil {
-			return o.result, err
-		}
-		files = append(files, trustFile{spot: p.Spot, was: was, text: withoutCertificates(was, drop)})
+	files, err := o.without(next, old, trustsNew)
+	if err != nil {
+		return o.result, err
 	}
 	o.result.Stage, o.result.Done = "abort", true
 	if o.DryRun {
-		o.forecast(func(p RotationPlace) bool { return p.TrustsNew })
+		o.forecast(trustsNew)
 		return o.result, nil
 	}
 	if err := o.replaceTrust(ctx, files); err != nil {
