@@ -271,18 +271,19 @@ func (s fileSet) judge(o checkOptions) []finding.Finding {
 				KeyUnknown: s.keyUnknown, At: o.at, Libvirt: version}
 			fs = append(fs, s.read(files, o)...)
 		}
-		if s.presented() {
-			fs = s.asPresented(fs, o, version)
-		}
 		c.add(version.String(), fs)
 	}
 	return c.findings("libvirt", len(o.versions))
 }
 
-// read loads one identity, with what is not looked at and its hosts.
+// read gives the findings about one identity, with what is not looked at, its hosts, and what those say who are shown it.
 func (s fileSet) read(files verify.Files, o checkOptions) []finding.Finding {
 	loaded := files.Read()
-	return append(append(slices.Clone(loaded.Findings), loaded.Advice()...), s.forHosts(loaded, files.Cert.Path, o)...)
+	fs := append(append(slices.Clone(loaded.Findings), loaded.Advice()...), s.forHosts(loaded, files.Cert.Path, o)...)
+	if s.presented() {
+		fs = s.asPresented(fs, s.received(loaded, o, files.Libvirt))
+	}
+	return fs
 }
 
 // forHosts says which of the hosts a server's certificate is not for.
