@@ -5,6 +5,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
 	"github.com/virt-pki/virt-pki/pkg/priority"
 )
 
@@ -31,38 +32,6 @@ type session struct {
 	keep []any
 }
 
-// outcome is the answer to client and server.
-type outcome struct {
-	Schema int    `json:"schema"`
-	GnuTLS string `json:"gnutls"`
-	OK     bool   `json:"ok"`
-	// Stage is where it ended: credentials, priority, handshake, verify, confirmation or done.
-	Stage string `json:"stage"`
-	Code  int    `json:"code"`
-	Error string `json:"error,omitempty"` // GnuTLS's text
-	// LibvirtMessage is what libvirt makes of it.
-	LibvirtMessage string `json:"libvirt_message,omitempty"`
-	Version        string `json:"version,omitempty"`
-	// Suite is the name of the cipher suite as GnuTLS lists it, SuiteID its number.
-	Suite       string `json:"suite,omitempty"`
-	SuiteID     string `json:"suite_id,omitempty"`
-	KeyExchange string `json:"key_exchange,omitempty"`
-	Cipher      string `json:"cipher,omitempty"`
-	MAC         string `json:"mac,omitempty"`
-	Group       string `json:"group,omitempty"`
-	Signature   string `json:"signature,omitempty"` // of the server
-	// ClientSignature is the algorithm of the client's signature, empty where it sent no certificate.
-	ClientSignature string `json:"client_signature,omitempty"`
-	// Requested says that the server asked for a certificate, Authorities are the names it asked for (DER), and Sent says
-	// that the client sent one; of a client's handshake.
-	Requested    bool     `json:"requested,omitempty"`
-	Authorities  [][]byte `json:"authorities,omitempty"`
-	Sent         bool     `json:"sent,omitempty"`
-	VerifyStatus uint32   `json:"verify_status"`
-	VerifyText   string   `json:"verify_text,omitempty"`
-	Peer         [][]byte `json:"peer,omitempty"` // the peer's certificates in DER, base64 in JSON
-}
-
 // Numbers of gnutls/gnutls.h.
 const (
 	formatPEM      = 1
@@ -73,7 +42,7 @@ const (
 )
 
 // run makes the handshake, judges the peer as the library does, and exchanges the confirmation.
-func (l *library) run(s side) outcome {
+func (l *library) run(s side) gnutls.Answer {
 	session, o := l.shake(s)
 	if o.Code != 0 {
 		return o
@@ -82,11 +51,11 @@ func (l *library) run(s side) outcome {
 }
 
 // shake makes the handshake with the calls of libvirt's virNetTLSContextNew, virNetTLSSessionNew and
-// virNetTLSSessionHandshake in their order. The code of the outcome is 0 where it stands.
-func (l *library) shake(s side) (session, outcome) {
-	o := outcome{Schema: 1, GnuTLS: l.checkVersion(0), Stage: "credentials"}
+// virNetTLSSessionHandshake in their order. The code of the answer is 0 where it stands.
+func (l *library) shake(s side) (session, gnutls.Answer) {
+	o := gnutls.Answer{Schema: 1, GnuTLS: l.checkVersion(0), Stage: "credentials"}
 	made := session{l: l}
-	fail := func(code int32, format string, args ...any) (session, outcome) {
+	fail := func(code int32, format string, args ...any) (session, gnutls.Answer) {
 		o.Code, o.Error = int(code), l.strerror(code)
 		o.LibvirtMessage = fmt.Sprintf(format, args...) + ": " + o.Error
 		return made, o
@@ -177,7 +146,7 @@ func (made *session) credentials(object uintptr, s side) (code int32, what strin
 }
 
 // describe says what the handshake came to.
-func (made session) describe(o *outcome) {
+func (made session) describe(o *gnutls.Answer) {
 	l, handle := made.l, made.handle
 	o.Version, o.KeyExchange = l.protocolName(l.protocolOf(handle)), l.kxName(l.kxOf(handle))
 	o.Cipher, o.MAC = l.cipherName(l.cipherOf(handle)), l.macName(l.macOf(handle))
@@ -196,9 +165,9 @@ func (made session) describe(o *outcome) {
 }
 
 // confirm judges the peer as the library does (virNetTLSContextValidCertificate) and sends or reads the confirmation.
-func (made session) confirm(s side, o outcome) outcome {
+func (made session) confirm(s side, o gnutls.Answer) gnutls.Answer {
 	l, session := made.l, made.handle
-	fail := func(code int32, what string) outcome {
+	fail := func(code int32, what string) gnutls.Answer {
 		o.Code, o.Error = int(code), l.strerror(code)
 		o.LibvirtMessage = what + ": " + o.Error
 		return o

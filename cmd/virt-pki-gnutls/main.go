@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
 )
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
@@ -65,7 +67,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	l, err := open()
 	if err != nil {
 		fmt.Fprintf(stderr, "virt-pki-gnutls: error: %v\nvirt-pki-gnutls: hint: install libgnutls30\n", err)
-		return 3
+		return gnutls.ExitNoLibrary
 	}
 	if command == "session" {
 		status, err := l.session(stdin, stdout)
@@ -78,7 +80,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	encoder.SetEscapeHTML(false)
 	switch command {
 	case "version":
-		encoder.Encode(map[string]any{"schema": 1, "gnutls": l.checkVersion(0)})
+		encoder.Encode(gnutls.Greeting{Schema: 1, GnuTLS: l.checkVersion(0)})
 	case "list":
 		items := make([]item, len(args))
 		for i, a := range args {

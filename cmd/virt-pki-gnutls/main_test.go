@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
 	"github.com/virt-pki/virt-pki/pkg/priority"
 )
 
@@ -78,7 +79,7 @@ func TestListGivesWhatTheTablesGive(t *testing.T) {
 }
 
 // handshake runs a client and a server against each other over a socket pair.
-func handshake(t *testing.T, client, server []string) (c, s outcome) {
+func handshake(t *testing.T, client, server []string) (c, s gnutls.Answer) {
 	t.Helper()
 	pair, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
@@ -100,7 +101,7 @@ func handshake(t *testing.T, client, server []string) (c, s outcome) {
 	for _, end := range []struct {
 		cmd *exec.Cmd
 		out *bytes.Buffer
-		o   *outcome
+		o   *gnutls.Answer
 	}{{one, oneOut, &c}, {two, twoOut, &s}} {
 		err := end.cmd.Wait()
 		if e := json.Unmarshal(end.out.Bytes(), end.o); e != nil {
@@ -207,7 +208,7 @@ func TestASilentPeerEndsWithTheTimeout(t *testing.T) {
 	cmd.Stderr = &answer
 	start := time.Now()
 	cmd.Run()
-	var o outcome
+	var o gnutls.Answer
 	if err := json.Unmarshal(answer.Bytes(), &o); err != nil || o.Stage != "handshake" || o.OK {
 		t.Errorf("%v: %s", err, answer.String())
 	}

@@ -4,6 +4,8 @@ import (
 	"unsafe"
 
 	"github.com/ebitengine/purego"
+
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
 )
 
 // Numbers of gnutls/gnutls.h.
@@ -14,7 +16,7 @@ const (
 
 // watchRequest notes what a server's request for a certificate says. It only listens: which certificate is sent is the
 // library's choice, as it is for libvirt.
-func (l *library) watchRequest(session uintptr, o *outcome) {
+func (l *library) watchRequest(session uintptr, o *gnutls.Answer) {
 	hook := purego.NewCallback(func(_, _, _, incoming uintptr, message uintptr) uintptr {
 		if uint32(incoming) == 0 || message == 0 {
 			return 0

@@ -6,6 +6,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"github.com/virt-pki/virt-pki/pkg/gnutls"
 )
 
 func TestAuthoritiesAreReadFromEachVersionsRequest(t *testing.T) {
@@ -65,7 +67,7 @@ func TestAHandshakeGoesOverPipes(t *testing.T) {
 	errServer := server.Wait()
 	errClient := client.Wait()
 	for _, b := range []*bytes.Buffer{says, answers} {
-		var o outcome
+		var o gnutls.Answer
 		if err := json.Unmarshal(b.Bytes(), &o); err != nil || !o.OK || o.Stage != "done" || o.Suite == "" {
 			t.Errorf("%v, %v, %v: %s", err, errClient, errServer, b)
 		}

@@ -48,7 +48,7 @@ func (e *EndError) Unwrap() error { return io.ErrUnexpectedEOF }
 func (c *Conn) watch() {
 	defer close(c.ended)
 	for line := range c.run.lines {
-		var e event
+		var e Event
 		if json.Unmarshal(line, &e) != nil {
 			continue // whatever it means, the data's end says more
 		}

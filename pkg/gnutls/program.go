@@ -65,45 +65,6 @@ type Session struct {
 	Sent        bool
 }
 
-// request, answer and event are those of the command session of virt-pki-gnutls.
-type request struct {
-	Server   bool   `json:"server"`
-	Priority string `json:"priority"`
-	CA       []byte `json:"ca"`
-	Cert     []byte `json:"cert"`
-	Key      []byte `json:"key"`
-	Timeout  int64  `json:"timeout_ms"`
-}
-
-type answer struct {
-	Schema          int      `json:"schema"`
-	GnuTLS          string   `json:"gnutls"`
-	OK              bool     `json:"ok"`
-	Stage           string   `json:"stage"`
-	Code            int      `json:"code"`
-	Error           string   `json:"error"`
-	LibvirtMessage  string   `json:"libvirt_message"`
-	Version         string   `json:"version"`
-	KeyExchange     string   `json:"key_exchange"`
-	Suite           string   `json:"suite"`
-	Group           string   `json:"group"`
-	Signature       string   `json:"signature"`
-	ClientSignature string   `json:"client_signature"`
-	Peer            [][]byte `json:"peer"`
-	Requested       bool     `json:"requested"`
-	Authorities     [][]byte `json:"authorities"`
-	Sent            bool     `json:"sent"`
-}
-
-type event struct {
-	Event string `json:"event"`
-	Code  int    `json:"code"`
-	Error string `json:"error"`
-}
-
-// noLibrary is the program's exit status when it found no libgnutls.
-const noLibrary = 3
-
 // Version asks for the version of the library ("3.7.9").
 func (p Program) Version(ctx context.Context) (string, error) {
 	if p.Path == "" {
@@ -117,14 +78,14 @@ func (p Program) Version(ctx context.Context) (string, error) {
 	}
 	defer r.end()
 	r.stdin.Close()
-	var a answer
-	if err := r.read(limited, ctx, &a); err != nil {
+	var g Greeting
+	if err := r.read(limited, ctx, &g); err != nil {
 		return "", err
 	}
-	if a.GnuTLS == "" {
+	if g.GnuTLS == "" {
 		return "", r.trouble(ErrNonsense, "no version")
 	}
-	return a.GnuTLS, nil
+	return g.GnuTLS, nil
 }
 
 func (p Program) missing() error { return &Trouble{Kind: ErrMissing, Detail: p.Missing} }
@@ -188,22 +149,21 @@ func (p Program) Handshake(ctx context.Context, conn net.Conn, s Side) (*Conn, e
 		defer close(sent)
 		defer r.stdin.Close()
 		// What goes wrong shows in the answer, or in its absence.
-		_ = json.NewEncoder(r.stdin).Encode(request{s.Server, s.Priority, s.CA, s.Cert, s.Key, limit.Milliseconds() + 1})
+		_ = json.NewEncoder(r.stdin).Encode(Request{s.Server, s.Priority, s.CA, s.Cert, s.Key, limit.Milliseconds() + 1})
 	}()
 	defer func() { <-sent }()
-	greeting, starting := context.WithTimeout(outer, p.patience())
-	var a answer
-	err = r.read(greeting, ctx, &a)
-	starting()
-	if err == nil && a.GnuTLS == "" {
+	starting, started := context.WithTimeout(outer, p.patience())
+	var hello Greeting
+	err = r.read(starting, ctx, &hello)
+	started()
+	if err == nil && hello.GnuTLS == "" {
 		err = r.trouble(ErrNonsense, "no greeting")
 	}
 	if err != nil {
 		r.kill()
 		return fail(err)
 	}
-	version := a.GnuTLS
-	a = answer{}
+	var a Answer
 	if err := r.read(outer, ctx, &a); err != nil {
 		r.kill()
 		return fail(err)
@@ -211,12 +171,12 @@ func (p Program) Handshake(ctx context.Context, conn net.Conn, s Side) (*Conn, e
 	switch {
 	case a.OK && a.Stage == "handshake" && a.Version != "":
 	case !a.OK && a.Code < 0 && a.Error != "":
-		return fail(&Refusal{Stage: a.Stage, Code: a.Code, Text: a.Error, LibvirtMessage: a.LibvirtMessage, GnuTLS: version})
+		return fail(&Refusal{Stage: a.Stage, Code: a.Code, Text: a.Error, LibvirtMessage: a.LibvirtMessage, GnuTLS: hello.GnuTLS})
 	default:
 		r.kill()
 		return fail(r.trouble(ErrNonsense, "an answer that is neither yes nor no"))
 	}
-	c.session = Session{GnuTLS: version, Version: a.Version, KeyExchange: a.KeyExchange, Suite: a.Suite, Group: a.Group,
+	c.session = Session{GnuTLS: hello.GnuTLS, Version: a.Version, KeyExchange: a.KeyExchange, Suite: a.Suite, Group: a.Group,
 		Signature: a.Signature, ClientSignature: a.ClientSignature, Peer: a.Peer, Requested: a.Requested,
 		Authorities: a.Authorities, Sent: a.Sent}
 	// From here on the connection has the caller's deadlines; the program stays until the end.
@@ -320,7 +280,7 @@ func (r *running) ended() error {
 		return r.trouble(ErrNonsense, "an answer without end")
 	case state == nil:
 		return r.trouble(ErrCrashed, said)
-	case state.ExitCode() == noLibrary:
+	case state.ExitCode() == ExitNoLibrary:
 		_, text, found := strings.Cut(said, "error: ")
 		if !found {
 			text = said

@@ -80,9 +80,10 @@ var allowed = map[string][]string{
 		"pkg/gnutls",
 		// What is to be quick to start, see its doc.go.
 		"cmd/virt-pki/early"},
-	"cmd/virt-pki/early":  {"pkg/certs"},
-	"cmd/virt-pki-gnutls": {"pkg/priority"},
-	"cmd/virt-pki-pkcs11": {"pkg/token"}, // the two ends of one protocol
+	"cmd/virt-pki/early": {"pkg/certs"},
+	// Each with the package in which the other end of its protocol is.
+	"cmd/virt-pki-gnutls": {"pkg/priority", "pkg/gnutls"},
+	"cmd/virt-pki-pkcs11": {"pkg/token"},
 	"bench":               {},
 
 	// For tests only, see testOnly.
