@@ -131,8 +131,11 @@ func copyCertificate(ctx context.Context, tx *sqlx.Tx, r certificateRow) (fresh 
 		return false, err
 	}
 	if !bytes.Equal(there, r.PEM) {
-		n, _ := new(big.Int).SetString(r.Serial, 10)
-		return false, &DuplicateError{Key{fmt.Sprintf("%X", n), r.AKI}}
+		key, err := recordedKey(r.Serial, r.AKI)
+		if err != nil {
+			return false, err
+		}
+		return false, &DuplicateError{key}
 	}
 	if r.Status != "revoked" {
 		return false, nil

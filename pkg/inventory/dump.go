@@ -131,37 +131,21 @@ func CheckDump(next func() ([]byte, error)) (Dumped, error) {
 
 // dumpCertificates gives the rows while they come, not all at once.
 func dumpCertificates(ctx context.Context, tx *sqlx.Tx, give func(dumpedLine) error) error {
-	rows, err := tx.QueryxContext(ctx, `SELECT c.serial_number, c.authority_key_identifier, c.ca_label, c.status, c.reason, c.expiry,
-		c.revoked_at, c.pem, c.issued_at, c.not_before, c.metadata, c.sans, c.common_name,
-		i.host, i.role, i.layout, i.key_id, i.subject, i.names, i.addresses, i.state, i.created_at
-		FROM certificates c LEFT JOIN identity i
-			ON i.serial_number = c.serial_number AND i.authority_key_identifier = c.authority_key_identifier
-		ORDER BY coalesce(i.created_at, 0), c.serial_number, c.authority_key_identifier`)
+	rows, err := tx.QueryxContext(ctx, selectJoined+orderJoined)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
 	for rows.Next() {
-		var r struct {
-			certificateRow
-			Host      sql.NullString `db:"host"`
-			Role      sql.NullString `db:"role"`
-			Layout    sql.NullString `db:"layout"`
-			KeyID     sql.NullString `db:"key_id"`
-			Subject   sql.NullString `db:"subject"`
-			Names     sql.NullString `db:"names"`
-			Addresses sql.NullString `db:"addresses"`
-			State     sql.NullString `db:"state"`
-			CreatedAt sql.NullInt64  `db:"created_at"`
-		}
+		var r joinedRow
 		if err := rows.StructScan(&r); err != nil {
 			return err
 		}
-		n, ok := new(big.Int).SetString(r.Serial, 10)
-		if !ok {
-			return fmt.Errorf("serial number %q is no decimal number", r.Serial)
+		key, err := recordedKey(r.Serial, r.AKI)
+		if err != nil {
+			return err
 		}
-		c := &dumpedCertificate{Serial: fmt.Sprintf("%X", n), Authority: r.AKI, Label: orNil(r.Label.String, r.Label.Valid), Status: r.Status,
+		c := &dumpedCertificate{Serial: key.Serial, Authority: key.Authority, Label: orNil(r.Label.String, r.Label.Valid), Status: r.Status,
 			Reason: orNil(r.Reason.Int64, r.Reason.Valid), Expiry: orNil(r.Expiry.Time.UTC(), r.Expiry.Valid),
 			RevokedAt: orNil(r.RevokedAt.Time.UTC(), r.RevokedAt.Valid), PEM: string(r.PEM),
 			IssuedAt: orNil(r.IssuedAt.Time.UTC(), r.IssuedAt.Valid), NotBefore: orNil(r.NotBefore.Time.UTC(), r.NotBefore.Valid),

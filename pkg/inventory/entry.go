@@ -47,6 +47,15 @@ func (k Key) decimal() (string, error) {
 	return n.String(), nil
 }
 
+// recordedKey makes a Key of what certdb stores; it is decimal's inverse.
+func recordedKey(decimal, authority string) (Key, error) {
+	n, ok := new(big.Int).SetString(decimal, 10)
+	if !ok {
+		return Key{}, fmt.Errorf("serial number %q is no decimal number", decimal)
+	}
+	return Key{fmt.Sprintf("%X", n), authority}, nil
+}
+
 // State is how far a certificate has come.
 type State string
 

@@ -5,7 +5,6 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"strings"
 	"time"
 
@@ -26,37 +25,29 @@ type Filter struct {
 	EndsBefore time.Time
 }
 
-// listRow is a row of certdb's table with what ours adds. What cfssl's tools may leave NULL, and all of ours for a foreign
-// certificate, can be.
-type listRow struct {
-	Serial     string         `db:"serial_number"`
-	AKI        string         `db:"authority_key_identifier"`
-	Status     string         `db:"status"`
-	Reason     sql.NullInt64  `db:"reason"`
-	Expiry     sql.NullTime   `db:"expiry"`
-	RevokedAt  sql.NullTime   `db:"revoked_at"`
-	PEM        []byte         `db:"pem"`
-	IssuedAt   sql.NullTime   `db:"issued_at"`
-	NotBefore  sql.NullTime   `db:"not_before"`
-	SANs       []byte         `db:"sans"`
-	CommonName sql.NullString `db:"common_name"`
-	Host       sql.NullString `db:"host"`
-	Role       sql.NullString `db:"role"`
-	Layout     sql.NullString `db:"layout"`
-	KeyID      sql.NullString `db:"key_id"`
-	Subject    sql.NullString `db:"subject"`
-	Names      sql.NullString `db:"names"`
-	Addresses  sql.NullString `db:"addresses"`
-	State      sql.NullString `db:"state"`
-	CreatedAt  sql.NullInt64  `db:"created_at"`
+// joinedRow is a row of certdb's table with what ours adds, which is NULL for a foreign certificate.
+type joinedRow struct {
+	certificateRow
+	Host      sql.NullString `db:"host"`
+	Role      sql.NullString `db:"role"`
+	Layout    sql.NullString `db:"layout"`
+	KeyID     sql.NullString `db:"key_id"`
+	Subject   sql.NullString `db:"subject"`
+	Names     sql.NullString `db:"names"`
+	Addresses sql.NullString `db:"addresses"`
+	State     sql.NullString `db:"state"`
+	CreatedAt sql.NullInt64  `db:"created_at"`
 }
 
-// selectEntries starts every query: certdb's rows, with ours where there is one.
-const selectEntries = `SELECT c.serial_number, c.authority_key_identifier, c.status, c.reason,
-	c.expiry, c.revoked_at, c.pem, c.issued_at, c.not_before, c.sans, c.common_name,
+// selectJoined gives joinedRows; orderJoined orders them, the oldest first.
+const (
+	selectJoined = `SELECT c.serial_number, c.authority_key_identifier, c.ca_label, c.status, c.reason, c.expiry,
+	c.revoked_at, c.pem, c.issued_at, c.not_before, c.metadata, c.sans, c.common_name,
 	i.host, i.role, i.layout, i.key_id, i.subject, i.names, i.addresses, i.state, i.created_at
 FROM certificates c LEFT JOIN identity i
 	ON i.serial_number = c.serial_number AND i.authority_key_identifier = c.authority_key_identifier`
+	orderJoined = "\nORDER BY coalesce(i.created_at, 0), c.serial_number, c.authority_key_identifier"
+)
 
 // List gives the entries that the filter selects, oldest first.
 func (inv *Inventory) List(ctx context.Context, f Filter) ([]Entry, error) {
@@ -130,16 +121,15 @@ func (inv *Inventory) Get(ctx context.Context, k Key) (Entry, error) {
 
 // list runs the query with its conditions.
 func (inv *Inventory) list(ctx context.Context, where []string, args []any) ([]Entry, error) {
-	query := selectEntries
+	query := selectJoined
 	if len(where) > 0 {
 		query += "\nWHERE " + strings.Join(where, " AND ")
 	}
-	query += "\nORDER BY coalesce(i.created_at, 0), c.serial_number, c.authority_key_identifier"
-	query, args, err := sqlx.In(query, args...)
+	query, args, err := sqlx.In(query+orderJoined, args...)
 	if err != nil {
 		return nil, inv.wrap(doingRead, err)
 	}
-	var found []listRow
+	var found []joinedRow
 	if err := inv.db.SelectContext(ctx, &found, inv.db.Rebind(query), args...); err != nil {
 		return nil, inv.wrap(doingRead, err)
 	}
@@ -153,13 +143,13 @@ func (inv *Inventory) list(ctx context.Context, where []string, args []any) ([]E
 }
 
 // entry turns a row into an Entry.
-func (r *listRow) entry() (Entry, error) {
-	serial, ok := new(big.Int).SetString(r.Serial, 10)
-	if !ok {
-		return Entry{}, fmt.Errorf("serial number %q is no decimal number", r.Serial)
+func (r *joinedRow) entry() (Entry, error) {
+	key, err := recordedKey(r.Serial, r.AKI)
+	if err != nil {
+		return Entry{}, err
 	}
 	e := Entry{
-		Key: Key{fmt.Sprintf("%X", serial), r.AKI}, CommonName: r.CommonName.String, PEM: r.PEM, State: Foreign,
+		Key: key, CommonName: r.CommonName.String, PEM: r.PEM, State: Foreign,
 		NotBefore: utc(r.NotBefore), NotAfter: utc(r.Expiry), Created: utc(r.IssuedAt),
 	}
 	if r.Status == "revoked" {
@@ -167,7 +157,7 @@ func (r *listRow) entry() (Entry, error) {
 	}
 	if !r.State.Valid {
 		// cfssl's signer stores null where there are no names; other programs may store anything.
-		_ = json.Unmarshal(r.SANs, &e.Names)
+		_ = json.Unmarshal([]byte(r.SANs.String), &e.Names)
 		return e, nil
 	}
 	role, err := certs.ParseRole(r.Role.String)

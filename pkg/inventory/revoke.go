@@ -172,15 +172,15 @@ func (inv *Inventory) NextList(ctx context.Context, authority string, now time.T
 		return NumberedList{}, inv.wrap(doingNumber, err)
 	}
 	for _, r := range rows {
-		n, ok := new(big.Int).SetString(r.Serial, 10)
-		if !ok {
-			return NumberedList{}, inv.wrap(doingNumber, fmt.Errorf("serial number %q is no decimal number", r.Serial))
+		key, err := recordedKey(r.Serial, authority)
+		if err != nil {
+			return NumberedList{}, inv.wrap(doingNumber, err)
 		}
 		at := utc(r.At)
 		if at.Year() < 1950 { // cfssl's zero time, which a list cannot say
 			at = list.ThisUpdate
 		}
-		list.Revoked = append(list.Revoked, RevokedKey{Key{fmt.Sprintf("%X", n), authority}, Revocation{at, int(r.Reason.Int64)}})
+		list.Revoked = append(list.Revoked, RevokedKey{key, Revocation{at, int(r.Reason.Int64)}})
 	}
 	return list, inv.wrap(doingNumber, tx.Commit())
 }
