@@ -12,6 +12,8 @@ import (
 
 	"filippo.io/age"
 	"filippo.io/age/armor"
+
+	"github.com/virt-pki/virt-pki/pkg/internal/archive"
 )
 
 // A Key opens a backup.
@@ -141,7 +143,7 @@ func (r *Reader) Next() (name string, data []byte, err error) {
 		return "", nil, r.damaged(err)
 	}
 	switch {
-	case h.Typeflag != tar.TypeReg || sparse(h):
+	case h.Typeflag != tar.TypeReg || archive.Sparse(h):
 		return "", nil, &DamagedError{fmt.Sprintf("%q in it is no file", h.Name), nil}
 	case !goodName(h.Name):
 		return "", nil, &DamagedError{fmt.Sprintf("%q in it leads elsewhere", h.Name), nil}
@@ -155,16 +157,6 @@ func (r *Reader) Next() (name string, data []byte, err error) {
 		return "", nil, r.damaged(err)
 	}
 	return h.Name, data, nil
-}
-
-// sparse reports whether an entry has holes, which would be more octets than there are.
-func sparse(h *tar.Header) bool {
-	for key := range h.PAXRecords {
-		if strings.HasPrefix(key, "GNU.sparse.") {
-			return true
-		}
-	}
-	return false
 }
 
 // end reads what is after the archive: the rest of tar's last record, and age's last chunk, without which the backup is cut

@@ -15,6 +15,7 @@ import (
 	"sort"
 	"strings"
 
+	"github.com/virt-pki/virt-pki/pkg/internal/archive"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
@@ -213,7 +214,7 @@ func members(r io.Reader, each func(h *tar.Header, name string, text []byte) err
 			return fmt.Errorf("the member %q is outside of its directory", h.Name)
 		case h.Typeflag != tar.TypeDir && h.Typeflag != tar.TypeReg:
 			return fmt.Errorf("the member %q is no file and no directory", h.Name)
-		case sparse(h):
+		case archive.Sparse(h):
 			return fmt.Errorf("the member %q is sparse", h.Name)
 		case h.Size > maxFile:
 			return fmt.Errorf("the member %q: %w", h.Name, errTooLarge)
@@ -229,16 +230,6 @@ func members(r io.Reader, each func(h *tar.Header, name string, text []byte) err
 			return err
 		}
 	}
-}
-
-// sparse reports whether a member has holes (GNU tar's --sparse). A hole takes no room in an archive, and so passes its bound.
-func sparse(h *tar.Header) bool {
-	for record := range h.PAXRecords {
-		if strings.HasPrefix(record, "GNU.sparse.") {
-			return true
-		}
-	}
-	return h.Typeflag == tar.TypeGNUSparse
 }
 
 // ReadTree reads an archive, a .tar or .tar.gz, of a tree that is to be laid over a machine's /: with etc, home or root at its

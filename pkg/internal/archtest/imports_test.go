@@ -21,7 +21,7 @@ var allowed = map[string][]string{
 	"pkg/crl":       {"pkg/certs", "pkg/dn", "pkg/internal/signature"},
 	"pkg/chain":     {"pkg/certs", "pkg/crl", "pkg/dn", "pkg/internal/signature"},
 	"pkg/inventory": {"pkg/certs", "pkg/internal/durable", "pkg/internal/hint"},
-	"pkg/backup":    {},
+	"pkg/backup":    {"pkg/internal/archive"},
 	"pkg/layout":    {"pkg/certs", "pkg/internal/durable", "pkg/internal/hint"},
 	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
 	"pkg/verify": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/dnmatch", "pkg/dn",
@@ -62,8 +62,9 @@ var allowed = map[string][]string{
 		"pkg/unit",
 		// As for probe.
 		"pkg/gnutls"},
-	"pkg/bundle": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/internal/durable"},
+	"pkg/bundle": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/internal/durable", "pkg/internal/archive"},
 
+	"pkg/internal/archive":   {},
 	"pkg/internal/der":       {},
 	"pkg/internal/durable":   {},
 	"pkg/internal/hint":      {},
