@@ -84,15 +84,15 @@ func (p *program) withSpec(action cli.ActionFunc) cli.ActionFunc {
 }
 
 // spots lists the layouts in the directories that the flags name, each once.
-func (p *program) spots(c *cli.Context) ([]cluster.Spot, error) {
-	var all []cluster.Spot
+func (p *program) spots(c *cli.Context) ([]layout.Spot, error) {
+	var all []layout.Spot
 	there := map[string]bool{}
 	for _, f := range []struct {
-		flag    string
-		members bool
-	}{{"out", true}, {"pkipath", false}, {"root", false}} {
+		flag  string
+		spots func(dir string) ([]layout.Spot, error)
+	}{{"out", cluster.Spots}, {"pkipath", layout.Spots}, {"root", layout.Spots}} {
 		for _, dir := range c.StringSlice(f.flag) {
-			found, err := cluster.Spots(dir, f.members)
+			found, err := f.spots(dir)
 			if err != nil {
 				return nil, err
 			}
@@ -226,7 +226,7 @@ func (p *program) crlPublish(c *cli.Context) error {
 
 // publishFellow does for the other CA, while the CA is being replaced by one of another name, what was done for the one that
 // issues: libvirt takes the lists of both from one file.
-func (p *program) publishFellow(c *cli.Context, a *ca.Authority, spots []cluster.Spot, life time.Duration, posted []cluster.Posted) ([]cluster.Posted, error) {
+func (p *program) publishFellow(c *cli.Context, a *ca.Authority, spots []layout.Spot, life time.Duration, posted []cluster.Posted) ([]cluster.Posted, error) {
 	r, ok := a.Rotation()
 	if !ok || a.Fellow() == nil || r.SameSubject {
 		return posted, nil
@@ -280,7 +280,7 @@ func (p *program) waitUntil(ctx context.Context, t time.Time) error {
 }
 
 // crlForecast says what publish would do. The list is not signed; places are judged with the list that is there.
-func (p *program) crlForecast(c *cli.Context, a *ca.Authority, spots []cluster.Spot, life time.Duration, v publishView) error {
+func (p *program) crlForecast(c *cli.Context, a *ca.Authority, spots []layout.Spot, life time.Duration, v publishView) error {
 	revoked, err := a.Inventory().Revoked(c.Context, a.ID())
 	if err != nil {
 		return err

@@ -603,8 +603,8 @@ func (w *applier) keyOf(j *job, items []sighting) ([]byte, error) {
 			continue
 		}
 		var text []byte
-		err := within(w.rootOf(j.step), func(d *durable.Dir) (err error) {
-			text, _, err = readBelow(d, s.item.Path)
+		err := durable.Within(w.rootOf(j.step), func(d *durable.Dir) (err error) {
+			text, _, err = layout.ReadIn(d, s.item.Path)
 			return err
 		})
 		if err != nil {
@@ -636,7 +636,7 @@ func (w *applier) prove(ctx context.Context, d *durable.Dir, trees []*treeFiles)
 	for _, t := range trees {
 		for _, f := range t.files {
 			if f.Part != layout.Directory {
-				name := below(f.Path)
+				name := layout.Below(f.Path)
 				if !spec.flat() {
 					name = path.Join(w.changes.wants[w.changes.places[t.member][0].wants[0]].member.Name, name)
 				}
@@ -781,7 +781,7 @@ func (w *applier) replaceIn(ctx context.Context, t *treeFiles) (backups map[stri
 	}
 	defer lock.Release()
 	backups = map[string][]string{}
-	spot := Spot{Root: t.root}
+	spot := layout.Spot{Root: t.root}
 	cleaned := map[string]bool{}
 	files := slices.Clone(t.files)
 	for i := range files {
@@ -789,13 +789,13 @@ func (w *applier) replaceIn(ctx context.Context, t *treeFiles) (backups map[stri
 		if f.Part == layout.Directory {
 			continue
 		}
-		if dir := path.Dir(below(f.Path)); !cleaned[dir] {
+		if dir := path.Dir(layout.Below(f.Path)); !cleaned[dir] {
 			cleaned[dir] = true
 			if _, err := d.RemoveLeftovers(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return nil, nil, err
 			}
 		}
-		was, info, err := readBelow(d, f.Path)
+		was, info, err := layout.ReadIn(d, f.Path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue
@@ -804,7 +804,7 @@ func (w *applier) replaceIn(ctx context.Context, t *treeFiles) (backups map[stri
 		case bytes.Equal(was, f.Data):
 			continue
 		}
-		kept, err := keepBeside(d, f.Path, f.Part, was, info, w.Now)
+		kept, err := layout.KeepBeside(d, f.Path, f.Part, was, info, w.Now)
 		if f.Part == layout.Key {
 			clear(was)
 		}
@@ -849,8 +849,8 @@ func (w *applier) setModes(ctx context.Context, steps []Step) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		name := below(s.item.Path)
-		err := within(w.rootOf(s), func(d *durable.Dir) error {
+		name := layout.Below(s.item.Path)
+		err := durable.Within(w.rootOf(s), func(d *durable.Dir) error {
 			info, err := d.Root().Lstat(name)
 			if err != nil {
 				return err

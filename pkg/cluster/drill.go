@@ -15,13 +15,14 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/handshake"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 // A Drill says how it is to be proven that a revoked certificate is refused.
 type Drill struct {
 	// Spots are where the revocation list is published.
-	Spots []Spot
+	Spots []layout.Spot
 	// Subject is the name of the two certificates that are issued, such as tls_allowed_dn_list lets in.
 	Subject dn.Name
 	// Host is what the daemon is called; Dial connects to its TLS port.

@@ -132,7 +132,7 @@ func PlanInstallation(source fs.FS, root string, o InstallOptions) (*Installatio
 			place.Group = o.QEMUGroup
 		}
 		if place.Kind == layout.User {
-			if info, err := on.root.Root().Stat(below(place.Dir)); err != nil || !info.IsDir() {
+			if info, err := on.root.Root().Stat(layout.Below(place.Dir)); err != nil || !info.IsDir() {
 				return nil, &NoHomeError{place.Dir}
 			}
 		}
@@ -181,19 +181,8 @@ func (e *NoHomeError) Hints() []string {
 
 // placesIn lists the layouts of a tree.
 func placesIn(source fs.FS) []layout.Place {
-	var all []layout.Place
-	for _, k := range layout.Kinds() {
-		if k != layout.User && k != layout.PkiPath {
-			all = append(all, layout.Place{Kind: k})
-		}
-	}
-	all = append(all, layout.Place{Kind: layout.User, Dir: "/root"})
-	homes, _ := fs.ReadDir(source, "home")
-	for _, h := range homes {
-		all = append(all, layout.Place{Kind: layout.User, Dir: "/home/" + h.Name()})
-	}
-	return slices.DeleteFunc(all, func(p layout.Place) bool {
-		_, err := fs.Stat(source, below(p.Paths(certs.Client).CA))
+	return slices.DeleteFunc(layout.Places(source), func(p layout.Place) bool {
+		_, err := fs.Stat(source, layout.Below(p.Paths(certs.Client).CA))
 		return err != nil
 	})
 }
@@ -201,7 +190,7 @@ func placesIn(source fs.FS) []layout.Place {
 // filesOf reads a layout's files from the tree, and says what is wrong with them.
 func filesOf(source fs.FS, on *ground, place layout.Place) ([]layout.File, []finding.Finding, error) {
 	read := func(name string) verify.File {
-		b, err := fs.ReadFile(source, below(name))
+		b, err := fs.ReadFile(source, layout.Below(name))
 		return verify.File{Path: name, Data: b, Err: err}
 	}
 	c := layout.Contents{}
@@ -247,7 +236,7 @@ func filesOf(source fs.FS, on *ground, place layout.Place) ([]layout.File, []fin
 			}
 		}
 		if role == certs.Client && !key.Missing() {
-			if info, err := fs.Stat(source, below(paths.Key)); err == nil && info.Mode().Perm()&0o044 == 0 {
+			if info, err := fs.Stat(source, layout.Below(paths.Key)); err == nil && info.Mode().Perm()&0o044 == 0 {
 				place.PrivateClientKey = true
 			}
 		}
@@ -359,7 +348,7 @@ func (in *Installation) userOf(name string) (uid, gid int) {
 		return in.o.UID, in.o.GID
 	}
 	defer r.Close()
-	if info, err := r.Stat(below(home)); err == nil {
+	if info, err := r.Stat(layout.Below(home)); err == nil {
 		if st, ok := info.Sys().(*syscall.Stat_t); ok {
 			return int(st.Uid), int(st.Gid)
 		}
@@ -500,7 +489,7 @@ func keep(on *ground, i Installed, owners bool) error {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok && owners {
 		owner = &durable.Owner{UID: int(st.Uid), GID: int(st.Gid)}
 	}
-	return d.Write(backupOf(backup, i.Part, old, info, owner))
+	return d.Write(layout.Backup(backup, i.Part, old, info, owner))
 }
 
 // A ground is where an installation puts its files: below the machine's root, and what is a user's below the user's home. So no
@@ -526,16 +515,16 @@ func (g *ground) close() {
 func (g *ground) at(name string) (*durable.Dir, string, error) {
 	home := homeOf(name)
 	if home == "" {
-		return g.root, below(name), nil
+		return g.root, layout.Below(name), nil
 	}
 	if g.homes[home] == nil {
-		d, err := g.root.Below(below(home))
+		d, err := g.root.Below(layout.Below(home))
 		if err != nil {
 			return nil, "", err
 		}
 		g.homes[home] = d
 	}
-	return g.homes[home], below(strings.TrimPrefix(name, home)), nil
+	return g.homes[home], layout.Below(strings.TrimPrefix(name, home)), nil
 }
 
 // homeOf gives the home directory that a path is in, "" where it is in none.

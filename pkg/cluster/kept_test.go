@@ -57,7 +57,7 @@ func runKept(args []string) error {
 		if err != nil {
 			return err
 		}
-		spots, err := Spots(dir, true)
+		spots, err := Spots(dir)
 		if err != nil {
 			return err
 		}

@@ -4,14 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
-	"path"
-	"path/filepath"
 	"slices"
-	"strings"
-	"syscall"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -19,73 +13,6 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
-
-// A Spot is a layout that is there: its CA file exists.
-type Spot struct {
-	layout.Place
-	// Root is the directory that stands for the machine's /.
-	Root string
-}
-
-// Shown gives a path of the place as it is called on this machine.
-func (s Spot) Shown(path string) string { return filepath.Join(s.Root, path) }
-
-// Spots lists the layouts that are in a directory: a flat one, or a tree that stands for a machine's / (as / itself does),
-// with the homes in it; and, with members, also those in the directories below it, as Plan.Make lays them. Links are not
-// followed out of a tree.
-func Spots(dir string, members bool) ([]Spot, error) {
-	r, err := os.OpenRoot(dir)
-	if err != nil {
-		return nil, fmt.Errorf("looking for layouts: %w", err)
-	}
-	defer r.Close()
-	places := []layout.Place{{Kind: layout.PkiPath, Dir: "/"}}
-	for _, k := range layout.Kinds() {
-		if k != layout.User && k != layout.PkiPath {
-			places = append(places, layout.Place{Kind: k})
-		}
-	}
-	places = append(places, layout.Place{Kind: layout.User, Dir: "/root"})
-	if homes, err := fs.ReadDir(r.FS(), "home"); err == nil {
-		for _, h := range homes {
-			places = append(places, layout.Place{Kind: layout.User, Dir: "/home/" + h.Name()})
-		}
-	}
-	var spots []Spot
-	for _, p := range places {
-		switch _, err := r.Lstat(below(p.Paths(certs.Client).CA)); {
-		case err == nil:
-			spots = append(spots, Spot{p, dir})
-		case !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENOTDIR):
-			return nil, fmt.Errorf("looking for layouts: %w", err)
-		}
-	}
-	if !members {
-		return spots, nil
-	}
-	entries, err := fs.ReadDir(r.FS(), ".")
-	if err != nil {
-		return nil, fmt.Errorf("looking for layouts in %q: %w", dir, err)
-	}
-	for _, e := range entries {
-		if e.IsDir() && e.Name() != AuthorityName && !durable.IsLeftover(e.Name()) {
-			more, err := Spots(filepath.Join(dir, e.Name()), false)
-			if err != nil {
-				return nil, err
-			}
-			spots = append(spots, more...)
-		}
-	}
-	return spots, nil
-}
-
-// below gives a path of a machine as a name below its root.
-func below(name string) string {
-	if name = strings.TrimPrefix(path.Clean(name), "/"); name == "" {
-		return "."
-	}
-	return name
-}
 
 // Fate says what became of a revocation list at one place.
 type Fate string
@@ -102,7 +29,7 @@ const (
 
 // A Posted says what was done at one place.
 type Posted struct {
-	Spot
+	layout.Spot
 	// Path is the list's file as it is called on this machine.
 	Path string
 	Fate Fate
@@ -115,7 +42,7 @@ type Posted struct {
 // changed. Each file is replaced at once, so that a daemon that starts meanwhile finds the old list or the new. The lists
 // of other CAs in a file stay. With dryRun nothing is written,
 // and list may be nil: one that is yet to be made.
-func PostList(spots []Spot, issuer *certs.Certificate, list *crl.List, dryRun bool) ([]Posted, error) {
+func PostList(spots []layout.Spot, issuer *certs.Certificate, list *crl.List, dryRun bool) ([]Posted, error) {
 	var posted []Posted
 	var write []func() error
 	if list == nil && !dryRun {
@@ -126,7 +53,7 @@ func PostList(spots []Spot, issuer *certs.Certificate, list *crl.List, dryRun bo
 		// Opened twice, not kept: ten thousand hosts would be as many open directories.
 		var done Posted
 		var file *durable.File
-		if err := within(s.Root, func(d *durable.Dir) (err error) {
+		if err := durable.Within(s.Root, func(d *durable.Dir) (err error) {
 			done, file, err = look(d, s, issuer, list)
 			return err
 		}); err != nil {
@@ -134,7 +61,7 @@ func PostList(spots []Spot, issuer *certs.Certificate, list *crl.List, dryRun bo
 			continue
 		}
 		if file != nil {
-			write = append(write, func() error { return within(s.Root, func(d *durable.Dir) error { return d.Write(*file) }) })
+			write = append(write, func() error { return durable.Within(s.Root, func(d *durable.Dir) error { return d.Write(*file) }) })
 		}
 		posted = append(posted, done)
 	}
@@ -152,21 +79,11 @@ func PostList(spots []Spot, issuer *certs.Certificate, list *crl.List, dryRun bo
 	return posted, nil
 }
 
-// within opens a directory for one use.
-func within(root string, use func(*durable.Dir) error) error {
-	d, err := durable.Open(root)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return use(d)
-}
-
 // look decides about one place; file is nil where nothing is to be written.
-func look(d *durable.Dir, s Spot, issuer *certs.Certificate, list *crl.List) (Posted, *durable.File, error) {
+func look(d *durable.Dir, s layout.Spot, issuer *certs.Certificate, list *crl.List) (Posted, *durable.File, error) {
 	paths := s.Paths(certs.Client)
 	p := Posted{Spot: s, Path: s.Shown(paths.CRL), Fate: OtherCA}
-	text, info, err := readBelow(d, paths.CA)
+	text, info, err := layout.ReadIn(d, paths.CA)
 	if err != nil {
 		return p, nil, fmt.Errorf("reading %q: %w", s.Shown(paths.CA), err)
 	}
@@ -175,7 +92,7 @@ func look(d *durable.Dir, s Spot, issuer *certs.Certificate, list *crl.List) (Po
 		return p, nil, nil
 	}
 	var others []*crl.List
-	there, _, err := readBelow(d, paths.CRL)
+	there, _, err := layout.ReadIn(d, paths.CRL)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -208,14 +125,14 @@ func look(d *durable.Dir, s Spot, issuer *certs.Certificate, list *crl.List) (Po
 		}
 	}
 	p.Fate = Placed
-	file := &durable.File{Name: below(paths.CRL), Data: merged, Mode: 0o644, Replace: true}
+	file := &durable.File{Name: layout.Below(paths.CRL), Data: merged, Mode: 0o644, Replace: true}
 	for _, item := range s.Items() {
 		if item.Part == layout.CRL {
 			file.Mode = item.Mode
 		}
 	}
 	if there == nil {
-		file.Owner = ownerOf(info) // as the CA file beside it
+		file.Owner = layout.OwnerOf(info) // as the CA file beside it
 	}
 	return p, file, nil
 }
@@ -235,32 +152,4 @@ func (e *NoListError) Unwrap() error { return e.Err }
 // Hints names the remedy.
 func (e *NoListError) Hints() []string {
 	return []string{"libvirtd does not start with such a file: move it away, then publish again"}
-}
-
-// readBelow reads a regular file below a root.
-func readBelow(d *durable.Dir, name string) ([]byte, fs.FileInfo, error) {
-	const most = 256 << 20
-	info, err := d.Root().Lstat(below(name))
-	if err != nil {
-		return nil, nil, reason(err)
-	}
-	if !info.Mode().IsRegular() {
-		return nil, nil, durable.ErrNotRegular
-	}
-	f, err := d.Root().Open(below(name))
-	if err != nil {
-		return nil, nil, reason(err)
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, most))
-	return text, info, err
-}
-
-// ownerOf gives who owns a file, so that root can make another that is owned alike; nil for others, who cannot.
-func ownerOf(info fs.FileInfo) *durable.Owner {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	if !ok || os.Geteuid() != 0 {
-		return nil
-	}
-	return &durable.Owner{UID: int(st.Uid), GID: int(st.Gid)}
 }

@@ -22,7 +22,7 @@ import (
 // A Renewal says which certificates are to be replaced by new ones, and how.
 type Renewal struct {
 	// Spots are where the files are looked for. A certificate is replaced wherever it is in them.
-	Spots []Spot
+	Spots []layout.Spot
 	// Select chooses among the certificates that are in force.
 	Select func(inventory.Entry) bool
 	// SameKey keeps the private keys; without it new ones are made, of the kind of the old ones or of Key. A certificate whose
@@ -78,7 +78,7 @@ func (e *KeyStateError) Hints() []string { return []string{e.hint} }
 
 // holding is a certificate in a spot, with its key's file.
 type holding struct {
-	Spot
+	layout.Spot
 	role     certs.Role
 	cert     *certs.Certificate
 	text     []byte // the certificate's file
@@ -162,7 +162,7 @@ func (w *renewer) step(format string, a ...any) {
 }
 
 // root opens the root of a spot, once, and keeps others from writing below it.
-func (w *renewer) root(ctx context.Context, s Spot) (*durable.Dir, error) {
+func (w *renewer) root(ctx context.Context, s layout.Spot) (*durable.Dir, error) {
 	if d := w.roots[s.Root]; d != nil {
 		return d, nil
 	}
@@ -200,7 +200,7 @@ func (w *renewer) look(ctx context.Context) error {
 		for _, role := range []certs.Role{certs.Server, certs.Client} {
 			h := holding{Spot: s, role: role}
 			paths := s.Paths(role)
-			if h.text, h.certInfo, err = readBelow(d, paths.Cert); errors.Is(err, fs.ErrNotExist) {
+			if h.text, h.certInfo, err = layout.ReadIn(d, paths.Cert); errors.Is(err, fs.ErrNotExist) {
 				continue
 			}
 			if err == nil {
@@ -217,12 +217,12 @@ func (w *renewer) look(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			if h.key, h.keyInfo, err = readBelow(d, paths.Key); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if h.key, h.keyInfo, err = layout.ReadIn(d, paths.Key); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return fmt.Errorf("reading %q: %w", h.path(layout.Key), err)
 			}
 			if !w.DryRun {
 				for _, name := range []string{paths.Key, paths.Cert} {
-					if _, err := d.RemoveLeftovers(path.Dir(below(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					if _, err := d.RemoveLeftovers(path.Dir(layout.Below(name))); err != nil && !errors.Is(err, fs.ErrNotExist) {
 						return err
 					}
 				}
@@ -484,7 +484,7 @@ func (w *renewer) prove(ctx context.Context, files []*renewal, o Options) error 
 		return err
 	}
 	type end struct {
-		spot Spot
+		spot layout.Spot
 		role certs.Role
 	}
 	changed, rotated := map[end]actor{}, false
@@ -551,7 +551,7 @@ func (w *renewer) put(ctx context.Context, files []*renewal, o Options) error {
 		var err error
 		if f.backup, err = w.backup(d, f.holding, f.name, f.part, f.was, f.info); err == nil {
 			// Owner and mode stay: QEMU's group may have been let in.
-			f.pending, err = d.Prepare(durable.File{Name: below(f.name), Data: f.now, Mode: f.info.Mode().Perm(), Replace: true})
+			f.pending, err = d.Prepare(durable.File{Name: layout.Below(f.name), Data: f.now, Mode: f.info.Mode().Perm(), Replace: true})
 		}
 		if err == nil {
 			err = ctx.Err()
@@ -580,7 +580,7 @@ func (w *renewer) put(ctx context.Context, files []*renewal, o Options) error {
 		if touched[f.Root] == nil {
 			touched[f.Root] = map[string]bool{}
 		}
-		touched[f.Root][path.Dir(below(f.name))] = true
+		touched[f.Root][path.Dir(layout.Below(f.name))] = true
 	}
 	if many {
 		w.step("syncfs")
@@ -612,33 +612,8 @@ func rest(text []byte) []byte {
 
 // backup keeps what a file holds.
 func (w *renewer) backup(d *durable.Dir, h holding, name string, part layout.Part, data []byte, info fs.FileInfo) (string, error) {
-	to, err := keepBeside(d, name, part, data, info, w.Now)
+	to, err := layout.KeepBeside(d, name, part, data, info, w.Now)
 	return h.Shown(to), err
-}
-
-// keepBeside keeps what a file holds as FILE.old-TIME.
-func keepBeside(d *durable.Dir, name string, part layout.Part, data []byte, info fs.FileInfo, now time.Time) (string, error) {
-	for i := 0; ; i++ {
-		to := name + ".old-" + now.UTC().Format("20060102T150405Z")
-		if i > 0 {
-			to += fmt.Sprintf(".%d", i)
-		}
-		err := d.Write(backupOf(below(to), part, data, info, ownerOf(info)))
-		if errors.Is(err, fs.ErrExist) && i < 100 {
-			continue
-		}
-		return to, err
-	}
-}
-
-// backupOf gives the copy of a file that is to be replaced, with its mode; a key is for its owner only, whoever may read the one
-// in use.
-func backupOf(name string, part layout.Part, data []byte, info fs.FileInfo, owner *durable.Owner) durable.File {
-	mode := info.Mode().Perm()
-	if part == layout.Key {
-		mode &= 0o600
-	}
-	return durable.File{Name: name, Data: data, Mode: mode, Owner: owner}
 }
 
 func sortedKeys[V any](m map[string]V) []string {

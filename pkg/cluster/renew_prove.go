@@ -23,17 +23,17 @@ const maxMixed = 20_000
 
 // An actor is one identity as its files have it, or as they are about to have it.
 type actor struct {
-	spot Spot
+	spot layout.Spot
 	role certs.Role
 	// The contents of the files; key is nil where there is none.
 	ca, cert, key []byte
 }
 
 // readActors reads every identity in the spots. A certificate without its key is one all the same.
-func readActors(spots []Spot) ([]actor, error) {
+func readActors(spots []layout.Spot) ([]actor, error) {
 	var actors []actor
 	for _, s := range spots {
-		err := within(s.Root, func(d *durable.Dir) error {
+		err := durable.Within(s.Root, func(d *durable.Dir) error {
 			for _, role := range []certs.Role{certs.Server, certs.Client} {
 				paths := s.Paths(role)
 				x := actor{spot: s, role: role}
@@ -41,7 +41,7 @@ func readActors(spots []Spot) ([]actor, error) {
 					name string
 					into *[]byte
 				}{{paths.CA, &x.ca}, {paths.Cert, &x.cert}, {paths.Key, &x.key}} {
-					text, _, err := readBelow(d, f.name)
+					text, _, err := layout.ReadIn(d, f.name)
 					if err != nil && !errors.Is(err, fs.ErrNotExist) {
 						return &fs.PathError{Op: "reading", Path: s.Shown(f.name), Err: err}
 					}

@@ -22,9 +22,9 @@ import (
 func everything(inventory.Entry) bool { return true }
 
 // spotsIn lists the layouts of a cluster.
-func spotsIn(t testing.TB, dir string) []Spot {
+func spotsIn(t testing.TB, dir string) []layout.Spot {
 	t.Helper()
-	spots, err := Spots(dir, true)
+	spots, err := Spots(dir)
 	if err != nil || len(spots) == 0 {
 		t.Fatalf("%v, %v", spots, err)
 	}
@@ -239,7 +239,7 @@ func runRenew(dir string, step func(string)) error {
 	if err := a.Unlock(nil); err != nil {
 		return err
 	}
-	spots, err := Spots(dir, true)
+	spots, err := Spots(dir)
 	if err != nil {
 		return err
 	}

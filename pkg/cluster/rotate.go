@@ -18,6 +18,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/layout"
 )
 
 // What libvirt's check of one's own files can take of a CA file (virNetTLSContextLoadCACertListFromFile, up to libvirt 12.8):
@@ -50,7 +51,7 @@ func (e *LimitError) Hints() []string {
 // A RotationStep asks for the next stage of the replacement of the CA.
 type RotationStep struct {
 	// Spots are the places that are looked at and changed.
-	Spots []Spot
+	Spots []layout.Spot
 	// Stage is the stage that is meant; empty: the next one, whichever it is. Any other than the next is a *ca.StageError.
 	Stage ca.RotationStage
 	// Successor is the new CA, for the first stage.
@@ -69,7 +70,7 @@ type RotationStep struct {
 
 // A RotationPlace is one layout as the rotation finds it.
 type RotationPlace struct {
-	Spot
+	layout.Spot
 	// Hosts are whose certificates lie there.
 	Hosts []string
 	// TrustsOld and TrustsNew say which CA is in the CA file.
@@ -135,7 +136,7 @@ type RotationStatus struct {
 }
 
 // RotationOf says how the replacement of an authority's CA stands in the spots. ok is false when none is under way.
-func RotationOf(ctx context.Context, a *ca.Authority, spots []Spot, byHand []string, now time.Time) (s RotationStatus, ok bool, err error) {
+func RotationOf(ctx context.Context, a *ca.Authority, spots []layout.Spot, byHand []string, now time.Time) (s RotationStatus, ok bool, err error) {
 	r, ok := a.Rotation()
 	if !ok {
 		return RotationStatus{}, false, nil
@@ -203,8 +204,8 @@ func (o *rotator) tidy(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("rotating the CA in %q: %w", s.Root, err)
 		}
-		err = within(s.Root, func(d *durable.Dir) error {
-			_, err := d.RemoveLeftovers(path.Dir(below(s.Paths(certs.Client).CA)))
+		err = durable.Within(s.Root, func(d *durable.Dir) error {
+			_, err := d.RemoveLeftovers(path.Dir(layout.Below(s.Paths(certs.Client).CA)))
 			return err
 		})
 		if err = errors.Join(err, lock.Release()); err != nil {
@@ -261,8 +262,8 @@ func (o *rotator) look(ctx context.Context) error {
 	o.seen, o.places = map[inventory.Key]bool{}, nil
 	for _, s := range o.Spots {
 		p := RotationPlace{Spot: s}
-		if err := within(s.Root, func(d *durable.Dir) error {
-			text, _, err := readBelow(d, s.Paths(certs.Client).CA)
+		if err := durable.Within(s.Root, func(d *durable.Dir) error {
+			text, _, err := layout.ReadIn(d, s.Paths(certs.Client).CA)
 			if err != nil {
 				return fmt.Errorf("reading %q: %w", s.Shown(s.Paths(certs.Client).CA), err)
 			}
@@ -270,7 +271,7 @@ func (o *rotator) look(ctx context.Context) error {
 			p.TrustsOld = holds(held, old[0])
 			p.TrustsNew = next != nil && holds(held, next[0])
 			for _, role := range []certs.Role{certs.Server, certs.Client} {
-				text, _, err := readBelow(d, s.Paths(role).Cert)
+				text, _, err := layout.ReadIn(d, s.Paths(role).Cert)
 				if errors.Is(err, fs.ErrNotExist) {
 					continue
 				}
@@ -408,7 +409,7 @@ func (o *rotator) forecast(changes func(RotationPlace) bool) {
 
 // A trustFile is a CA file that is to be replaced.
 type trustFile struct {
-	spot      Spot
+	spot      layout.Spot
 	was, text []byte
 	// lists is what the file of revocation lists is to be, nil when it stays.
 	lists []byte
@@ -422,7 +423,7 @@ func (o *rotator) withCA(add [][]byte) ([]trustFile, error) {
 		if !p.TrustsOld || p.TrustsNew {
 			continue
 		}
-		was, err := readSpot(p.Spot, p.Paths(certs.Client).CA)
+		was, err := p.Read(p.Paths(certs.Client).CA)
 		if err != nil {
 			return nil, err
 		}
@@ -443,18 +444,6 @@ func (o *rotator) withCA(add [][]byte) ([]trustFile, error) {
 		files = append(files, trustFile{spot: p.Spot, was: was, text: text})
 	}
 	return files, errors.Join(faults...)
-}
-
-// readSpot reads a file of a spot.
-func readSpot(s Spot, name string) (text []byte, err error) {
-	err = within(s.Root, func(d *durable.Dir) error {
-		text, _, err = readBelow(d, name)
-		return err
-	})
-	if err != nil {
-		err = fmt.Errorf("reading %q: %w", s.Shown(name), err)
-	}
-	return text, err
 }
 
 // replaceTrust proves that the places work with their new CA files, among themselves and with those that have the old ones
@@ -482,9 +471,9 @@ func (o *rotator) replaceTrust(ctx context.Context, files []trustFile) error {
 	}
 	for _, f := range files {
 		name := f.spot.Paths(certs.Client).CA
-		if err := within(f.spot.Root, func(d *durable.Dir) error {
+		if err := durable.Within(f.spot.Root, func(d *durable.Dir) error {
 			d.Hook = o.hook()
-			text, info, err := readBelow(d, name)
+			text, info, err := layout.ReadIn(d, name)
 			if err != nil {
 				return err
 			}
@@ -494,16 +483,16 @@ func (o *rotator) replaceTrust(ctx context.Context, files []trustFile) error {
 			if f.lists != nil {
 				// First the lists: those of a CA that is not trusted are no use, and no harm.
 				crlName := f.spot.Paths(certs.Client).CRL
-				_, crlInfo, err := readBelow(d, crlName)
+				_, crlInfo, err := layout.ReadIn(d, crlName)
 				if err != nil {
 					return err
 				}
-				if err := d.Write(durable.File{Name: below(crlName), Data: f.lists, Mode: crlInfo.Mode().Perm(), Replace: true}); err != nil {
+				if err := d.Write(durable.File{Name: layout.Below(crlName), Data: f.lists, Mode: crlInfo.Mode().Perm(), Replace: true}); err != nil {
 					return err
 				}
 				o.result.Changed = append(o.result.Changed, f.spot.Shown(crlName))
 			}
-			return d.Write(durable.File{Name: below(name), Data: f.text, Mode: info.Mode().Perm(), Replace: true})
+			return d.Write(durable.File{Name: layout.Below(name), Data: f.text, Mode: info.Mode().Perm(), Replace: true})
 		}); err != nil {
 			return fmt.Errorf("replacing %q: %w", f.spot.Shown(name), err)
 		}
@@ -713,7 +702,7 @@ func (o *rotator) dropList(old *ca.Authority) error {
 	if err != nil || lists == nil {
 		return err
 	}
-	return within(o.authority.Dir(), func(d *durable.Dir) error {
+	return durable.Within(o.authority.Dir(), func(d *durable.Dir) error {
 		d.Hook = o.hook()
 		return d.Write(durable.File{Name: "cacrl.pem", Data: lists, Mode: 0o644, Replace: true})
 	})
@@ -762,7 +751,7 @@ func (o *rotator) withoutOld() ([]trustFile, error) {
 		if r.SameSubject {
 			continue
 		}
-		switch text, err := readSpot(f.spot, paths.CRL); {
+		switch text, err := f.spot.Read(paths.CRL); {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return nil, err
@@ -783,7 +772,7 @@ func (o *rotator) without(gone, stays [][]byte, chosen func(RotationPlace) bool)
 		if !chosen(p) {
 			continue
 		}
-		was, err := readSpot(p.Spot, p.Paths(certs.Client).CA)
+		was, err := p.Read(p.Paths(certs.Client).CA)
 		if err != nil {
 			return nil, err
 		}

@@ -167,7 +167,7 @@ func TestRotateWaitsForWhoIsNotThere(t *testing.T) {
 	makeAll(t, treeSpec(t, dir, layout.Libvirt), caSpec(t), Options{})
 	a := open(t, dir)
 	all := spotsIn(t, dir)
-	some := slices.DeleteFunc(slices.Clone(all), func(s Spot) bool { return strings.Contains(s.Root, "admin") })
+	some := slices.DeleteFunc(slices.Clone(all), func(s layout.Spot) bool { return strings.Contains(s.Root, "admin") })
 	r, err := Rotate(ctx, a, RotationStep{Spots: some, Successor: successor(t, "CN=two"), Now: time.Now()})
 	if err != nil || r.Done || len(r.Lacks) != 1 || r.Lacks[0].Where != "client admin (libvirt)" || !r.Lacks[0].Unseen {
 		t.Fatalf("%+v, %v", r, err)
@@ -345,7 +345,7 @@ func runRotate(dir, what string, step func(string)) error {
 	if err := a.Unlock(nil); err != nil {
 		return err
 	}
-	spots, err := Spots(dir, true)
+	spots, err := Spots(dir)
 	if err != nil {
 		return err
 	}

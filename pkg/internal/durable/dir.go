@@ -72,6 +72,16 @@ func SyncAll(dirs []*Dir) error {
 	return nil
 }
 
+// Within opens an existing directory, as Open does, for one use.
+func Within(path string, use func(*Dir) error) error {
+	d, err := Open(path)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return use(d)
+}
+
 // Close lets go of the directory.
 func (d *Dir) Close() error {
 	if d.handles != nil {
