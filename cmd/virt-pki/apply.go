@@ -117,13 +117,8 @@ func (p *program) applyChanges(c *cli.Context, cl *cluster.Cluster, a *ca.Author
 		Options: cluster.Options{WriteOptions: writeOptions(), Progress: show, EveryPair: c.Bool("prove-every-pair")}})
 	done()
 	v.applied(applied, p.now().Sub(begun))
-	switch {
-	case c.Bool("json"):
-		if e := p.printJSON(v); err == nil {
-			err = e
-		}
-	case !c.Bool("quiet"):
-		p.printApplied(v)
+	if e := p.show(c, v, func() { p.printApplied(v) }); err == nil {
+		err = e
 	}
 	if err != nil {
 		return &hintedError{err, []string{"what was done stays; repeat it to go on: virt-pki apply --spec " + pathArgument(cl.File)}}

@@ -97,7 +97,7 @@ func (p *program) caImport(c *cli.Context) error {
 		if v.LastList != nil {
 			v.NextCRL.Add(v.NextCRL, v.LastList)
 		}
-		return p.printImported(c, v)
+		return p.show(c, v, func() { p.printImported(v) })
 	}
 	restored, err := ca.Restore(c.Context, dir, f, ca.Import{Key: key, Inventory: source})
 	if err != nil {
@@ -113,7 +113,7 @@ func (p *program) caImport(c *cli.Context) error {
 	v.Next = append(v.Next, "virt-pki list --scan DIR"+authority+"   # what the hosts have, and what of it the authority does not know",
 		"virt-pki inventory adopt DIR..."+authority+"   # take it in, with the revocations of the hosts' lists",
 		"virt-pki crl publish --out DIR"+authority+"   # only then")
-	return p.printImported(c, v)
+	return p.show(c, v, func() { p.printImported(v) })
 }
 
 // backupKey gives what opens the backup, and asks for a passphrase where one is needed and none is given.
@@ -197,13 +197,7 @@ func (p *program) placeCluster(c *cli.Context, v importView) (*string, error) {
 	return &name, nil
 }
 
-func (p *program) printImported(c *cli.Context, v importView) error {
-	if c.Bool("json") {
-		return p.printJSON(v)
-	}
-	if c.Bool("quiet") {
-		return nil
-	}
+func (p *program) printImported(v importView) {
 	w := p.stdout
 	if v.DryRun {
 		fmt.Fprintf(w, "CA %s, whole and undamaged in %s\n", visible(v.Subject), v.File)
@@ -216,11 +210,10 @@ func (p *program) printImported(c *cli.Context, v importView) error {
 		fmt.Fprintf(w, "\n%s in the database before, and stayed as they were.\n", plural(v.Known, "certificate"))
 	}
 	if v.DryRun {
-		return nil
+		return
 	}
 	fmt.Fprintf(w, "\nWhat was issued or revoked after %s is not in it.\n\nnext:\n", v.Made.UTC().Format("2006-01-02 15:04:05"))
 	for _, n := range v.Next {
 		fmt.Fprintf(w, "  %s\n", n)
 	}
-	return nil
 }

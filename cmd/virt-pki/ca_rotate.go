@@ -372,12 +372,8 @@ func (p *program) rotationStatus(c *cli.Context, a *ca.Authority, step cluster.R
 	} else {
 		v.Old = viewRotating(a)
 	}
-	if c.Bool("json") {
-		if err := p.printJSON(v); err != nil {
-			return err
-		}
-	} else if !c.Bool("quiet") {
-		p.printRotationStatus(v)
+	if err := p.show(c, v, func() { p.printRotationStatus(v) }); err != nil {
+		return err
 	}
 	if len(v.Lacks) > 0 {
 		return status(exitFindings)
@@ -466,12 +462,8 @@ func (p *program) printRotated(c *cli.Context, a *ca.Authority, v rotationView, 
 	if v.UnderWay && !v.DryRun {
 		v.Todo = append(v.Todo, "then: virt-pki ca rotate "+*v.NextStage+" ...")
 	}
-	if c.Bool("json") {
-		if err := p.printJSON(v); err != nil {
-			return err
-		}
-	} else if !c.Bool("quiet") {
-		p.printStage(v)
+	if err := p.show(c, v, func() { p.printStage(v) }); err != nil {
+		return err
 	}
 	for _, b := range v.Broken {
 		p.warn("did not work before either: %s", visible(b))

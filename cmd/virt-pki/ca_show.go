@@ -112,11 +112,7 @@ func (p *program) caShow(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if c.Bool("json") {
-		return p.printJSON(v)
-	}
-	p.printShown(v)
-	return nil
+	return p.show(c, v, func() { p.printShown(v) })
 }
 
 func (p *program) viewShown(c *cli.Context, a *ca.Authority) (authorityShown, error) {

@@ -113,12 +113,7 @@ func (p *program) check(c *cli.Context) error {
 	if err := v.conclude(o.level); err != nil {
 		return err
 	}
-	switch {
-	case c.Bool("json"):
-		err = p.printJSON(v)
-	case !c.Bool("quiet"):
-		p.printCheck(v, paint)
-	}
+	err = p.show(c, v, func() { p.printCheck(v, paint) })
 	switch {
 	case err != nil:
 		return err

@@ -178,18 +178,15 @@ func (p *program) crlShow(c *cli.Context) error {
 		faulty = faulty || len(view.Problems) > 0
 		v.Lists = append(v.Lists, view)
 	}
-	switch {
-	case c.Bool("json"):
-		if err := p.printJSON(v); err != nil {
-			return err
-		}
-	case !c.Bool("quiet"):
+	if err := p.show(c, v, func() {
 		for i, l := range v.Lists {
 			if i > 0 {
 				fmt.Fprintln(p.stdout)
 			}
 			p.printList(l, c.Bool("all"))
 		}
+	}); err != nil {
+		return err
 	}
 	if faulty {
 		return status(exitFindings)
@@ -350,12 +347,7 @@ func (p *program) crlCheck(c *cli.Context) error {
 		revoked, unknown = revoked || view.Status == "revoked", unknown || view.Status == "unknown"
 		v.Items = append(v.Items, view)
 	}
-	switch {
-	case c.Bool("json"):
-		if err := p.printJSON(v); err != nil {
-			return err
-		}
-	case !c.Bool("quiet"):
+	if err := p.show(c, v, func() {
 		for _, i := range v.Items {
 			switch i.Status {
 			case "revoked":
@@ -370,6 +362,8 @@ func (p *program) crlCheck(c *cli.Context) error {
 				fmt.Fprintf(p.stdout, "unknown  %s: the file has no list of its issuer, libvirt lets it in\n", i.Certificate)
 			}
 		}
+	}); err != nil {
+		return err
 	}
 	switch {
 	case revoked:
@@ -464,15 +458,12 @@ func (p *program) crlDiff(c *cli.Context) error {
 		differ = differ || len(view.Added)+len(view.Removed)+len(view.Changed) > 0
 		v.Lists = append(v.Lists, view)
 	}
-	switch {
-	case c.Bool("json"):
-		if err := p.printJSON(v); err != nil {
-			return err
-		}
-	case !c.Bool("quiet"):
+	if err := p.show(c, v, func() {
 		for _, l := range v.Lists {
 			p.printChanges(l)
 		}
+	}); err != nil {
+		return err
 	}
 	if differ {
 		return status(exitFindings)

@@ -221,7 +221,7 @@ func (p *program) crlPublish(c *cli.Context) error {
 		return err
 	}
 	v.places(posted)
-	return p.printPublished(c, v)
+	return p.show(c, v, func() { p.printPublished(v) })
 }
 
 // publishFellow does for the other CA, while the CA is being replaced by one of another name, what was done for the one that
@@ -310,7 +310,7 @@ func (p *program) crlForecast(c *cli.Context, a *ca.Authority, spots []layout.Sp
 		return err
 	}
 	v.places(posted)
-	return p.printPublished(c, v)
+	return p.show(c, v, func() { p.printPublished(v) })
 }
 
 // places fills the view with what was done, and with what is to be done for it to have an effect.
@@ -341,13 +341,7 @@ func (v *publishView) places(posted []cluster.Posted) {
 	}
 }
 
-func (p *program) printPublished(c *cli.Context, v publishView) error {
-	if c.Bool("json") {
-		return p.printJSON(v)
-	}
-	if c.Bool("quiet") {
-		return nil
-	}
+func (p *program) printPublished(v publishView) {
 	w := p.stdout
 	verb := "published"
 	if v.DryRun {
@@ -381,5 +375,4 @@ func (p *program) printPublished(c *cli.Context, v publishView) error {
 			fmt.Fprintf(w, "  %s\n", n)
 		}
 	}
-	return nil
 }

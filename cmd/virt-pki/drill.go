@@ -183,7 +183,7 @@ func (p *program) drill(c *cli.Context) error {
 		v.Places = append(v.Places, placeView{place.Path, string(place.Kind), string(place.Fate)})
 	}
 	v.explain(p, r, plan, daemon, own != "")
-	return p.printDrill(c, v, r.Verdict)
+	return p.concludeDrill(c, v, r.Verdict)
 }
 
 // explain says what was proven and what was not and, where the revoked certificate was let in, why.
@@ -251,23 +251,10 @@ func (p *program) whyLetIn(r cluster.DrillResult, plan cluster.Reload, daemon *c
 	return hints
 }
 
-func (p *program) printDrill(c *cli.Context, v drillView, verdict cluster.DrillVerdict) error {
-	switch {
-	case c.Bool("json"):
-		if err := p.printJSON(v); err != nil {
-			return err
-		}
-	case !c.Bool("quiet"):
-		w := p.stdout
-		fmt.Fprintf(w, "%s\n", map[cluster.DrillVerdict]string{cluster.DrillPassed: "passed", cluster.DrillLetIn: "FAILED: the revoked certificate is let in",
-			cluster.DrillShut: "FAILED: the good certificate is refused, too", cluster.DrillUnproven: "nothing proven: a good certificate is refused"}[verdict])
-		for _, s := range v.Proven {
-			fmt.Fprintf(w, "proven      %s\n", s)
-		}
-		for _, s := range v.NotProven {
-			fmt.Fprintf(w, "not proven  %s\n", s)
-		}
-		fmt.Fprintf(w, "revoked     serials %s and %s; no file is left\n", v.Probe.Serial, v.Control.Serial)
+// concludeDrill prints what a drill came to and gives the exit status.
+func (p *program) concludeDrill(c *cli.Context, v drillView, verdict cluster.DrillVerdict) error {
+	if err := p.show(c, v, func() { p.printDrill(v, verdict) }); err != nil {
+		return err
 	}
 	if !c.Bool("json") {
 		for _, h := range v.Hints {
@@ -281,6 +268,19 @@ func (p *program) printDrill(c *cli.Context, v drillView, verdict cluster.DrillV
 		return status(exitIncomplete)
 	}
 	return status(exitFindings)
+}
+
+func (p *program) printDrill(v drillView, verdict cluster.DrillVerdict) {
+	w := p.stdout
+	fmt.Fprintf(w, "%s\n", map[cluster.DrillVerdict]string{cluster.DrillPassed: "passed", cluster.DrillLetIn: "FAILED: the revoked certificate is let in",
+		cluster.DrillShut: "FAILED: the good certificate is refused, too", cluster.DrillUnproven: "nothing proven: a good certificate is refused"}[verdict])
+	for _, s := range v.Proven {
+		fmt.Fprintf(w, "proven      %s\n", s)
+	}
+	for _, s := range v.NotProven {
+		fmt.Fprintf(w, "not proven  %s\n", s)
+	}
+	fmt.Fprintf(w, "revoked     serials %s and %s; no file is left\n", v.Probe.Serial, v.Control.Serial)
 }
 
 // runPlanned runs a planned reload without a question.

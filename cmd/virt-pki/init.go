@@ -155,7 +155,7 @@ func (p *program) make(c *cli.Context, spec cluster.Spec, double *ca.Authority, 
 	if c.Bool("dry-run") {
 		v.DryRun = true
 		v.plan(plan)
-		return p.printMade(c, v)
+		return p.show(c, v, func() { p.printMade(v) })
 	}
 	var secret []byte
 	if found.inDirectory {
@@ -179,7 +179,7 @@ func (p *program) make(c *cli.Context, spec cluster.Spec, double *ca.Authority, 
 	v.Authority.Encrypted = len(secret) > 0 || !found.inDirectory
 	v.made(made, p.now().Sub(begun))
 	v.next(spec, made, v.Authority.Dir, true)
-	return p.printMade(c, v)
+	return p.show(c, v, func() { p.printMade(v) })
 }
 
 // A founding makes the authority of a new cluster.

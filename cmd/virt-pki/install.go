@@ -144,12 +144,7 @@ func (p *program) install(c *cli.Context) error {
 		}
 		v.next(root, plan)
 	}
-	switch {
-	case c.Bool("json"):
-		err = p.printJSON(v)
-	case !c.Bool("quiet"):
-		p.printInstalled(v, paint)
-	}
+	err = p.show(c, v, func() { p.printInstalled(v, paint) })
 	if err != nil || v.Check == nil {
 		return err
 	}

@@ -104,21 +104,19 @@ func (p *program) inventoryMove(c *cli.Context) error {
 		return err
 	}
 	defer a.Close()
-	switch at := a.Inventory().Path(); {
-	case c.Bool("json"):
-		return p.printJSON(struct {
-			Schema       int    `json:"schema"`
-			Authority    string `json:"authority"`
-			Inventory    string `json:"inventory"`
-			Certificates int    `json:"certificates"`
-		}{1, dir, at, n})
-	case c.Bool("quiet"):
-	case n == 0:
-		fmt.Fprintf(p.stdout, "the inventory of %s is in %s\n", dir, at)
-	default:
-		fmt.Fprintf(p.stdout, "moved %s to %s, where %s looks for them from now on\n", plural(n, "certificate"), at, dir)
-	}
-	return nil
+	at := a.Inventory().Path()
+	return p.show(c, struct {
+		Schema       int    `json:"schema"`
+		Authority    string `json:"authority"`
+		Inventory    string `json:"inventory"`
+		Certificates int    `json:"certificates"`
+	}{1, dir, at, n}, func() {
+		if n == 0 {
+			fmt.Fprintf(p.stdout, "the inventory of %s is in %s\n", dir, at)
+		} else {
+			fmt.Fprintf(p.stdout, "moved %s to %s, where %s looks for them from now on\n", plural(n, "certificate"), at, dir)
+		}
+	})
 }
 
 // settleInventory moves the inventory of a new authority into the database that --db names. Before anything is made, check
@@ -195,12 +193,7 @@ func (p *program) inventoryAdopt(c *cli.Context) error {
 			*part.to = append(*part.to, viewCertificate(e))
 		}
 	}
-	switch {
-	case c.Bool("json"):
-		err = p.printJSON(v)
-	case !c.Bool("quiet"):
-		p.printAdopted(v)
-	}
+	err = p.show(c, v, func() { p.printAdopted(v) })
 	if err == nil && len(v.Unchecked) > 0 {
 		return status(exitIncomplete)
 	}
@@ -254,16 +247,12 @@ func (p *program) inventoryCopy(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.Bool("json"):
-		return p.printJSON(struct {
-			Schema       int    `json:"schema"`
-			From         string `json:"from"`
-			To           string `json:"to"`
-			Certificates int    `json:"certificates"`
-		}{1, from.Path(), to.Path(), n})
-	case !c.Bool("quiet"):
+	return p.show(c, struct {
+		Schema       int    `json:"schema"`
+		From         string `json:"from"`
+		To           string `json:"to"`
+		Certificates int    `json:"certificates"`
+	}{1, from.Path(), to.Path(), n}, func() {
 		fmt.Fprintf(p.stdout, "copied %s from %s to %s\n", plural(n, "certificate"), from.Path(), to.Path())
-	}
-	return nil
+	})
 }

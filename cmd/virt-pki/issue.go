@@ -101,7 +101,7 @@ func (p *program) issue(c *cli.Context, role certs.Role) error {
 	if c.Bool("dry-run") {
 		v.DryRun = true
 		v.plan(plan)
-		return p.printMade(c, v)
+		return p.show(c, v, func() { p.printMade(v) })
 	}
 	if v.Authority.Encrypted, err = p.unlock(c, authority); err != nil {
 		return err
@@ -113,7 +113,7 @@ func (p *program) issue(c *cli.Context, role certs.Role) error {
 	}
 	v.made(made, p.now().Sub(begun))
 	v.next(spec, made, v.Authority.Dir, false)
-	return p.printMade(c, v)
+	return p.show(c, v, func() { p.printMade(v) })
 }
 
 // issuePlan plans an identity, or the certificate for a request.

@@ -94,13 +94,8 @@ func (p *program) matchDN(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	switch {
-	case c.Bool("json"):
-		if err := p.printJSON(v); err != nil {
-			return err
-		}
-	case !c.Bool("quiet"):
-		p.printMatch(v)
+	if err := p.show(c, v, func() { p.printMatch(v) }); err != nil {
+		return err
 	}
 	if !v.Allowed {
 		return status(exitFindings)

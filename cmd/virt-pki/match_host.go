@@ -54,15 +54,10 @@ func (p *program) matchHost(c *cli.Context) error {
 		all = all && m.Match
 		views = append(views, hostView{host, m.Match, optional(m.Via), m.Reason})
 	}
-	switch {
-	case c.Bool("json"):
-		err = p.printJSON(struct {
-			Schema int        `json:"schema"`
-			Items  []hostView `json:"items"`
-		}{1, views})
-	case !c.Bool("quiet"):
-		p.printHosts(views)
-	}
+	err = p.show(c, struct {
+		Schema int        `json:"schema"`
+		Items  []hostView `json:"items"`
+	}{1, views}, func() { p.printHosts(views) })
 	if err == nil && !all {
 		return status(exitFindings)
 	}

@@ -183,12 +183,7 @@ func (p *program) plan(c *cli.Context) error {
 	}
 	v := viewPlan(cl, ch, now)
 	v.all = c.Bool("all")
-	switch {
-	case c.Bool("json"):
-		err = p.printJSON(v)
-	case !c.Bool("quiet"):
-		p.printPlan(v, paint)
-	}
+	err = p.show(c, v, func() { p.printPlan(v, paint) })
 	if err != nil {
 		return err
 	}

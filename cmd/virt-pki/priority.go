@@ -91,12 +91,7 @@ func (p *program) priority(c *cli.Context) error {
 		}
 	}
 	failed = failed || finding.Worst(v.Findings) >= level
-	switch {
-	case c.Bool("json"):
-		err = p.printJSON(v)
-	case !c.Bool("quiet"):
-		p.printPriorities(v, o, paint)
-	}
+	err = p.show(c, v, func() { p.printPriorities(v, o, paint) })
 	if err == nil && failed {
 		return status(exitFindings)
 	}

@@ -58,16 +58,11 @@ func (p *program) queryDN(c *cli.Context) error {
 		failed = failed || v.Error != nil
 		views = append(views, v)
 	}
-	if c.Bool("json") {
-		err := p.printJSON(struct {
-			Schema int        `json:"schema"`
-			Items  []nameView `json:"items"`
-		}{1, views})
-		if err != nil {
-			return err
-		}
-	} else {
-		p.printNames(views, c.Bool("all"))
+	if err := p.show(c, struct {
+		Schema int        `json:"schema"`
+		Items  []nameView `json:"items"`
+	}{1, views}, func() { p.printNames(views, c.Bool("all")) }); err != nil {
+		return err
 	}
 	if failed {
 		return status(exitIncomplete)

@@ -178,13 +178,8 @@ func (p *program) reload(c *cli.Context) error {
 			return err
 		}
 	}
-	switch {
-	case c.Bool("json"):
-		if err := p.printJSON(v); err != nil {
-			return err
-		}
-	case !c.Bool("quiet"):
-		p.printReload(v)
+	if err := p.show(c, v, func() { p.printReload(v) }); err != nil {
+		return err
 	}
 	if !dry && !v.Current {
 		if !c.Bool("json") {

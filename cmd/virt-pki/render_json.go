@@ -1,6 +1,10 @@
 package main
 
-import "encoding/json"
+import (
+	"encoding/json"
+
+	"github.com/urfave/cli/v2"
+)
 
 // printJSON writes one indented JSON object and a newline. Every object of the contract carries "schema": 1.
 func (p *program) printJSON(v any) error {
@@ -8,6 +12,17 @@ func (p *program) printJSON(v any) error {
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
 	return e.Encode(v)
+}
+
+// show prints a command's result: with --json v as it is, with --quiet nothing, otherwise what text prints.
+func (p *program) show(c *cli.Context, v any, text func()) error {
+	switch {
+	case c.Bool("json"):
+		return p.printJSON(v)
+	case !c.Bool("quiet"):
+		text()
+	}
+	return nil
 }
 
 // optional is a string that is null in JSON when empty.

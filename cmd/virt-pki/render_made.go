@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/urfave/cli/v2"
-
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
@@ -129,13 +127,7 @@ func (v *makeView) made(m cluster.Made, took time.Duration) {
 }
 
 // printMade prints what init or issue made or would make.
-func (p *program) printMade(c *cli.Context, v makeView) error {
-	switch {
-	case c.Bool("json"):
-		return p.printJSON(v)
-	case c.Bool("quiet"):
-		return nil
-	}
+func (p *program) printMade(v makeView) {
 	w := p.stdout
 	verb := "made"
 	switch {
@@ -209,7 +201,6 @@ func (p *program) printMade(c *cli.Context, v makeView) error {
 		}
 	}
 	printNext(w, v.Next)
-	return nil
 }
 
 // printNext prints commands with what they are for as a shell's comment, so that the lines can be pasted.

@@ -194,13 +194,8 @@ func (p *program) printRenewed(c *cli.Context, authority string, r cluster.Renew
 	if len(v.Renewed) > 0 && !v.DryRun {
 		v.Next = append(v.Next, "virt-pki reload --run   # on each host, when the files are there: server-update-tls, or a restart where its files have other paths")
 	}
-	switch {
-	case c.Bool("json"):
-		if err := p.printJSON(v); err != nil {
-			return err
-		}
-	case !c.Bool("quiet"):
-		p.printRenewal(v)
+	if err := p.show(c, v, func() { p.printRenewal(v) }); err != nil {
+		return err
 	}
 	if len(v.Elsewhere) > 0 {
 		return status(exitFindings)

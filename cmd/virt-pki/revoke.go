@@ -279,7 +279,13 @@ func (p *program) revoke(c *cli.Context) error {
 	if err := v.next(a, keys); err != nil {
 		return err
 	}
-	return p.printRevoked(c, v)
+	if err := p.show(c, v, func() { p.printRevoked(v) }); err != nil {
+		return err
+	}
+	if len(v.Certificates) == 0 {
+		return status(exitFindings)
+	}
+	return nil
 }
 
 // next says what is to be done for a revocation to have an effect.
@@ -357,51 +363,38 @@ func (p *program) revokeUnpublished(c *cli.Context) error {
 	if err := v.next(a, keys); err != nil {
 		return err
 	}
-	if len(v.Certificates)+len(v.Published)+len(v.Young) == 0 && !c.Bool("json") && !c.Bool("quiet") {
-		fmt.Fprintln(p.stdout, "nothing to revoke: everything was published")
-	}
-	err = p.printRevoked(c, v)
-	if err == status(exitFindings) { // to have nothing to do is what is wanted
-		return nil
-	}
-	return err
+	return p.show(c, v, func() {
+		if len(v.Certificates)+len(v.Published)+len(v.Young) == 0 {
+			fmt.Fprintln(p.stdout, "nothing to revoke: everything was published")
+		}
+		p.printRevoked(v)
+	})
 }
 
-func (p *program) printRevoked(c *cli.Context, v revokeView) error {
-	switch {
-	case c.Bool("json"):
-		if err := p.printJSON(v); err != nil {
-			return err
-		}
-	case !c.Bool("quiet"):
-		verb := "revoked"
-		if v.DryRun {
-			verb = "would revoke"
-		}
-		for _, e := range v.Certificates {
-			what := strings.TrimSpace(e.Role + " " + visible(e.Name))
-			fmt.Fprintf(p.stdout, "%s %s: serial %s, %s, reason %s\n", verb, what, e.Serial, visible(e.DN), v.Reason)
-		}
-		for _, e := range v.Already {
-			fmt.Fprintf(p.stdout, "was revoked already: %s, serial %s, on %s, reason %s\n", visible(e.Name), e.Serial, e.Revoked.Format(time.RFC3339), *e.Reason)
-		}
-		for _, e := range v.Published {
-			fmt.Fprintf(p.stdout, "in use, and noted as published: %s, serial %s\n", e.brief(), e.Serial)
-		}
-		for _, e := range v.Young {
-			fmt.Fprintf(p.stdout, "may be under way, and left alone: %s, serial %s\n", e.brief(), e.Serial)
-		}
-		if len(v.Certificates) > 0 {
-			fmt.Fprintf(p.stdout, "\nNo host knows of it until the list is published and the daemons have loaded it.\n\nnext:\n")
-			for _, n := range v.Next {
-				fmt.Fprintf(p.stdout, "  %s\n", n)
-			}
+func (p *program) printRevoked(v revokeView) {
+	verb := "revoked"
+	if v.DryRun {
+		verb = "would revoke"
+	}
+	for _, e := range v.Certificates {
+		what := strings.TrimSpace(e.Role + " " + visible(e.Name))
+		fmt.Fprintf(p.stdout, "%s %s: serial %s, %s, reason %s\n", verb, what, e.Serial, visible(e.DN), v.Reason)
+	}
+	for _, e := range v.Already {
+		fmt.Fprintf(p.stdout, "was revoked already: %s, serial %s, on %s, reason %s\n", visible(e.Name), e.Serial, e.Revoked.Format(time.RFC3339), *e.Reason)
+	}
+	for _, e := range v.Published {
+		fmt.Fprintf(p.stdout, "in use, and noted as published: %s, serial %s\n", e.brief(), e.Serial)
+	}
+	for _, e := range v.Young {
+		fmt.Fprintf(p.stdout, "may be under way, and left alone: %s, serial %s\n", e.brief(), e.Serial)
+	}
+	if len(v.Certificates) > 0 {
+		fmt.Fprintf(p.stdout, "\nNo host knows of it until the list is published and the daemons have loaded it.\n\nnext:\n")
+		for _, n := range v.Next {
+			fmt.Fprintf(p.stdout, "  %s\n", n)
 		}
 	}
-	if len(v.Certificates) == 0 {
-		return status(exitFindings)
-	}
-	return nil
 }
 
 // resolved is what an argument means.

@@ -64,19 +64,17 @@ func (p *program) uri(c *cli.Context) error {
 		failed = failed || v.Error != nil || finding.Worst(v.Findings) >= level
 		views = append(views, v)
 	}
-	if c.Bool("json") {
-		err = p.printJSON(struct {
-			Schema int        `json:"schema"`
-			Items  []uri.Item `json:"items"`
-		}{1, views})
-	} else {
+	err = p.show(c, struct {
+		Schema int        `json:"schema"`
+		Items  []uri.Item `json:"items"`
+	}{1, views}, func() {
 		for i, v := range views {
 			if i > 0 {
 				fmt.Fprintln(p.stdout)
 			}
 			p.printURI(v, paint)
 		}
-	}
+	})
 	if err == nil && failed {
 		return status(exitFindings)
 	}
