@@ -73,11 +73,7 @@ func (p *program) conf(c *cli.Context) error {
 	if !c.Args().Present() {
 		return usage("conf needs a configuration file").hint("virt-pki conf /etc/libvirt/libvirtd.conf")
 	}
-	level, err := failOn(c)
-	if err != nil {
-		return err
-	}
-	paint, err := p.painter(c.String("color"))
+	level, paint, err := p.judging(c)
 	if err != nil {
 		return err
 	}

@@ -45,8 +45,7 @@ EXIT STATUS
 		Flags: append(authorityFlags(),
 			&cli.StringFlag{Name: "spec", Usage: "`FILE`: the cluster file that says where authority and files are"},
 			&cli.StringSliceFlag{Name: "scan", Usage: "`DIR`: also what is in the files below it"},
-			&cli.StringFlag{Name: "warn", Value: "30d", Usage: "`SPAN|SHARE`: a warning from then on"},
-			&cli.StringFlag{Name: "error", Value: "7d", Usage: "`SPAN|SHARE`: an error from then on"},
+			warnFlag(), errorFlag(),
 			&cli.BoolFlag{Name: "all", Usage: "show also what is not due"},
 			&cli.BoolFlag{Name: "csv", Usage: "print CSV"},
 			&cli.BoolFlag{Name: "prometheus", Usage: "print metrics for Prometheus's node exporter (textfile collector)"},
@@ -96,25 +95,13 @@ func (p *program) expiry(c *cli.Context) error {
 	if formats > 1 {
 		return usage("--json, --csv and --prometheus exclude each other")
 	}
-	paint, err := p.painter(c.String("color"))
+	level, paint, err := p.judging(c)
 	if err != nil {
 		return err
 	}
-	level, err := failOn(c)
+	w, err := p.watch(c)
 	if err != nil {
 		return err
-	}
-	var w cluster.Watch
-	if w.Now, err = p.at(c); err != nil {
-		return err
-	}
-	for _, t := range []struct {
-		flag string
-		into *cluster.Threshold
-	}{{"warn", &w.Warn}, {"error", &w.Fail}} {
-		if *t.into, err = cluster.ParseThreshold(c.String(t.flag), parseSpan); err != nil {
-			return invalid("--"+t.flag, c.String(t.flag), err)
-		}
 	}
 	v := expiryView{Schema: 1, At: w.Now.UTC(), Items: []endingView{}}
 	if err := p.gather(c, &w, &v); err != nil {
@@ -157,6 +144,31 @@ func (p *program) gather(c *cli.Context, w *cluster.Watch, v *expiryView) error 
 	var err error
 	v.Unchecked, err = p.scanDirs(scans, w.Scan)
 	return err
+}
+
+// warnFlag and errorFlag are read by watch.
+func warnFlag() cli.Flag {
+	return &cli.StringFlag{Name: "warn", Value: "30d", Usage: "`SPAN|SHARE`: what ends within it is a warning"}
+}
+
+func errorFlag() cli.Flag {
+	return &cli.StringFlag{Name: "error", Value: "7d", Usage: "`SPAN|SHARE`: what ends within it is an error"}
+}
+
+// watch reads --at, --warn and --error.
+func (p *program) watch(c *cli.Context) (w cluster.Watch, err error) {
+	if w.Now, err = p.at(c); err != nil {
+		return w, err
+	}
+	for _, t := range []struct {
+		flag string
+		into *cluster.Threshold
+	}{{"warn", &w.Warn}, {"error", &w.Fail}} {
+		if *t.into, err = cluster.ParseThreshold(c.String(t.flag), parseSpan); err != nil {
+			return w, invalid("--"+t.flag, c.String(t.flag), err)
+		}
+	}
+	return w, nil
 }
 
 // watchAuthority fills the watch with what an authority has issued, its CA and its revocation list, which is said to be in a file.

@@ -45,7 +45,7 @@ func (p *program) explain(c *cli.Context) error {
 	}
 	if c.Bool("list") {
 		if c.Bool("json") {
-			return p.printRules(cat.Rules())
+			return p.printExplained(nil, cat.Rules())
 		}
 		for _, r := range cat.Rules() {
 			fmt.Fprintf(p.stdout, "%-36s %-8s %s\n", r.ID, r.Severity, r.Title)
@@ -225,16 +225,6 @@ func (p *program) printExplained(m *messageView, rules []finding.Rule) error {
 		Rules   []finding.Rule `json:"rules"`
 		Message *messageView   `json:"message,omitempty"`
 	}{1, rules, m})
-}
-
-func (p *program) printRules(rules []finding.Rule) error {
-	if rules == nil {
-		rules = []finding.Rule{}
-	}
-	return p.printJSON(struct {
-		Schema int            `json:"schema"`
-		Rules  []finding.Rule `json:"rules"`
-	}{1, rules})
 }
 
 // printRule prints a rule as a short page.

@@ -56,6 +56,14 @@ func failOn(c *cli.Context) (finding.Severity, error) {
 	return s, nil
 }
 
+// judging reads --fail-on and --color, which the commands have that judge.
+func (p *program) judging(c *cli.Context) (level finding.Severity, paint painter, err error) {
+	if level, err = failOn(c); err == nil {
+		paint, err = p.painter(c.String("color"))
+	}
+	return level, paint, err
+}
+
 // at reads --at; without it the present time.
 func (p *program) at(c *cli.Context) (time.Time, error) {
 	s := c.String("at")

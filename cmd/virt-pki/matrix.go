@@ -88,15 +88,11 @@ func (p *program) matrix(c *cli.Context) error {
 			return usage("--%s and --hosts exclude each other", f)
 		}
 	}
-	level, err := failOn(c)
+	level, paint, err := p.judging(c)
 	if err != nil {
 		return err
 	}
 	format, err := outputFormat(c)
-	if err != nil {
-		return err
-	}
-	paint, err := p.painter(c.String("color"))
 	if err != nil {
 		return err
 	}

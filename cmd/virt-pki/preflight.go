@@ -154,15 +154,11 @@ func (p *program) preflight(c *cli.Context) error {
 	if c.IsSet("hosts") {
 		return p.matrix(c)
 	}
-	level, err := failOn(c)
+	level, paint, err := p.judging(c)
 	if err != nil {
 		return err
 	}
 	format, err := outputFormat(c)
-	if err != nil {
-		return err
-	}
-	paint, err := p.painter(c.String("color"))
 	if err != nil {
 		return err
 	}

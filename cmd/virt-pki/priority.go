@@ -60,11 +60,7 @@ type agreementView struct {
 }
 
 func (p *program) priority(c *cli.Context) error {
-	level, err := failOn(c)
-	if err != nil {
-		return err
-	}
-	paint, err := p.painter(c.String("color"))
+	level, paint, err := p.judging(c)
 	if err != nil {
 		return err
 	}

@@ -39,14 +39,20 @@ func deref(s *string) string {
 	return *s
 }
 
-// why is the sentence of the cause.
-func (a preflightAttempt) why() string {
-	for _, f := range a.findings {
-		if a.Cause != nil && f.Rule == *a.Cause {
-			return f.Message
+// causeOf gives the finding that is the cause, where there is one.
+func causeOf(fs []finding.Finding, cause *string) (finding.Finding, bool) {
+	for _, f := range fs {
+		if cause != nil && f.Rule == *cause {
+			return f, true
 		}
 	}
-	return ""
+	return finding.Finding{}, false
+}
+
+// why is the sentence of the cause.
+func (a preflightAttempt) why() string {
+	f, _ := causeOf(a.findings, a.Cause)
+	return f.Message
 }
 
 // session describes the TLS session in words.
@@ -68,6 +74,12 @@ func (p *program) printPreflightText(v preflightView, paint painter) {
 	d := v.Daemon
 	fmt.Fprintf(w, "%s of libvirt %s with %s: ", d.Program, d.Libvirt, visible(d.Conf))
 	told := map[string]bool{}
+	why := func(fs []finding.Finding, cause *string) {
+		if f, ok := causeOf(fs, cause); ok {
+			line("why", f.Message)
+			told[caseOf(f)] = true
+		}
+	}
 	if d.Starts {
 		fmt.Fprintf(w, "%s, %s\n", paint.paint("32;1", "starts"), listens(d))
 	} else {
@@ -76,13 +88,7 @@ func (p *program) printPreflightText(v preflightView, paint painter) {
 			exit = "" // it is not even run
 		}
 		fmt.Fprintf(w, "%s%s [%s]\n", paint.paint("31;1", "does not start"), exit, deref(d.Cause))
-		for _, f := range v.Findings {
-			if d.Cause != nil && f.Rule == *d.Cause {
-				line("why", f.Message)
-				told[f.Rule+f.Subject+f.Message] = true
-				break
-			}
-		}
+		why(v.Findings, d.Cause)
 		for _, l := range d.Log {
 			line("log", l)
 		}
@@ -107,13 +113,7 @@ func (p *program) printPreflightText(v preflightView, paint painter) {
 		}
 		fmt.Fprintln(w)
 		if a.Outcome != finding.Connected && a.Outcome != finding.DaemonDown {
-			for _, f := range a.findings {
-				if a.Cause != nil && f.Rule == *a.Cause {
-					line("why", f.Message)
-					told[f.Rule+f.Subject+f.Message] = true
-					break
-				}
-			}
+			why(a.findings, a.Cause)
 			if a.LibvirtMessage != nil {
 				line("virsh says", "error: "+*a.LibvirtMessage)
 			}
@@ -129,7 +129,7 @@ func (p *program) printPreflightText(v preflightView, paint painter) {
 	}
 	var rest []finding.Finding
 	for _, f := range v.Findings {
-		if !told[f.Rule+f.Subject+f.Message] {
+		if !told[caseOf(f)] {
 			rest = append(rest, f)
 		}
 	}

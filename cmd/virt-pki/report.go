@@ -39,8 +39,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "title", Value: "virt-pki report", Usage: "`TEXT`: the page's title"},
 			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "the daemons' configuration `FILE`, for hosts that have none"},
 			&cli.StringFlag{Name: "libvirt", Usage: "`VERSION`: judge all hosts as this one", DefaultText: "each host's own, else 9.0"},
-			&cli.StringFlag{Name: "warn", Value: "30d", Usage: "`SPAN|SHARE`: what ends within it is a warning"},
-			&cli.StringFlag{Name: "error", Value: "7d", Usage: "`SPAN|SHARE`: what ends within it is an error"},
+			warnFlag(), errorFlag(),
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "how many connections at a time (`N`; 0: as many as there are processors)"},
 			atFlag(), failOnFlag(), quietFlag()), engineFlags()...),
 		Action: p.htmlReport,
@@ -52,15 +51,9 @@ func (p *program) htmlReport(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	var w cluster.Watch
-	if w.Now, err = p.at(c); err != nil {
+	w, err := p.watch(c)
+	if err != nil {
 		return err
-	}
-	if w.Warn, err = cluster.ParseThreshold(c.String("warn"), parseSpan); err != nil {
-		return invalid("--warn", c.String("warn"), err)
-	}
-	if w.Fail, err = cluster.ParseThreshold(c.String("error"), parseSpan); err != nil {
-		return invalid("--error", c.String("error"), err)
 	}
 	args := c.Args().Slice()
 	r := templates.Report{Title: c.String("title"), At: w.Now.UTC().Format("2006-01-02 15:04:05") + " UTC"}

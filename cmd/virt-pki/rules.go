@@ -61,7 +61,7 @@ func (p *program) rules(c *cli.Context) error {
 	}
 	switch {
 	case c.Bool("json"):
-		return p.printRules(rules)
+		return p.printExplained(nil, rules)
 	case c.Bool("markdown"):
 		return writeRulesPage(p.stdout, rules)
 	}

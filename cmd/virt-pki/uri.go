@@ -44,11 +44,7 @@ func (p *program) uri(c *cli.Context) error {
 	if !c.Args().Present() {
 		return usage("uri needs a URI").hint("virt-pki uri qemu://kvm1.example.com/system")
 	}
-	level, err := failOn(c)
-	if err != nil {
-		return err
-	}
-	paint, err := p.painter(c.String("color"))
+	level, paint, err := p.judging(c)
 	if err != nil {
 		return err
 	}

@@ -81,11 +81,7 @@ func (p *program) verify(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	level, err := failOn(c)
-	if err != nil {
-		return err
-	}
-	paint, err := p.painter(c.String("color"))
+	level, paint, err := p.judging(c)
 	if err != nil {
 		return err
 	}
