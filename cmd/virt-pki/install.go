@@ -13,8 +13,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/bundle"
-	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/installation"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
 
@@ -63,11 +63,11 @@ type installView struct {
 }
 
 type installFile struct {
-	Path   string              `json:"path"`
-	Action cluster.InstallFate `json:"action"` // new, unchanged, replaced, mode
-	Mode   string              `json:"mode"`
-	Group  string              `json:"group,omitempty"`
-	Backup string              `json:"backup,omitempty"`
+	Path   string            `json:"path"`
+	Action installation.Fate `json:"action"` // new, unchanged, replaced, mode
+	Mode   string            `json:"mode"`
+	Group  string            `json:"group,omitempty"`
+	Backup string            `json:"backup,omitempty"`
 	part   layout.Part
 }
 
@@ -88,7 +88,7 @@ func (p *program) install(c *cli.Context) error {
 	if root == "" {
 		root = "/"
 	}
-	o := cluster.InstallOptions{WriteOptions: writeOptions(), QEMUGroup: c.String("qemu-group"), Force: c.Bool("force")}
+	o := installation.Options{WriteOptions: writeOptions(), QEMUGroup: c.String("qemu-group"), Force: c.Bool("force")}
 	o.LookupGroup = groupBelow(root)
 	if l := c.String("layout"); l != "" {
 		for _, name := range strings.Split(l, ",") {
@@ -113,8 +113,8 @@ func (p *program) install(c *cli.Context) error {
 		return err
 	}
 	defer done()
-	plan, err := cluster.PlanInstallation(source, root, o)
-	if errors.Is(err, cluster.ErrNoTree) {
+	plan, err := installation.Compare(source, root, o)
+	if errors.Is(err, installation.ErrNoTree) {
 		return noTree(name, err)
 	}
 	if err != nil {
@@ -237,8 +237,8 @@ func groupBelow(root string) func(string) (int, error) {
 }
 
 // next says what is to be done now.
-func (v *installView) next(root string, plan *cluster.Installation) {
-	changed := slices.ContainsFunc(v.Files, func(f installFile) bool { return f.Action != cluster.InstallSame && f.part != layout.Directory })
+func (v *installView) next(root string, plan *installation.Plan) {
+	changed := slices.ContainsFunc(v.Files, func(f installFile) bool { return f.Action != installation.Unchanged && f.part != layout.Directory })
 	if exists(filepath.Join(root, "etc/selinux/config")) && changed {
 		v.Next = append(v.Next, "restorecon -R "+shellQuote(filepath.Join(root, "etc/pki")))
 	}
@@ -254,7 +254,7 @@ func (v *installView) next(root string, plan *cluster.Installation) {
 // printInstalled says what was changed.
 func (p *program) printInstalled(v installView, paint painter) {
 	for _, f := range v.Files {
-		if f.Action == cluster.InstallSame && f.part == layout.Directory {
+		if f.Action == installation.Unchanged && f.part == layout.Directory {
 			continue
 		}
 		extra := ""
@@ -264,7 +264,7 @@ func (p *program) printInstalled(v installView, paint painter) {
 		if f.Backup != "" {
 			extra += "; the old one: " + f.Backup
 		}
-		if f.part == layout.Key && f.Action == cluster.InstallReplaced {
+		if f.part == layout.Key && f.Action == installation.Replaced {
 			extra += " (PRIVATE KEY)"
 		}
 		fmt.Fprintf(p.stdout, "%-10s %s (%s%s)\n", f.Action, visible(filepath.Join(v.Root, f.Path)), f.Mode, extra)

@@ -1,4 +1,4 @@
-package cluster
+package installation
 
 import (
 	"bytes"
@@ -19,39 +19,39 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
-// An Installation is how a host's tree, as Plan.Make and Plan.Add lay it, comes onto the machine that it is for. It can be
+// A Plan is how a host's tree, as package cluster lays it, comes onto the machine that it is for. It can be
 // printed before it is done.
-type Installation struct {
-	Items []Installed
+type Plan struct {
+	Items []Item
 	// Kinds are the layouts that are in the tree.
 	Kinds []layout.Kind
 
 	root  string
 	files []layout.File
-	o     InstallOptions
+	o     Options
 }
 
-// Installed is one file or directory of an Installation.
-type Installed struct {
+// An Item is one file or directory of a Plan.
+type Item struct {
 	layout.Item
-	Fate InstallFate
+	Fate Fate
 	// Backup is the name under which the file that is replaced is kept.
 	Backup string
 }
 
-// An InstallFate is what becomes of a file of a tree that is installed.
-type InstallFate string
+// A Fate is what becomes of a file of the tree.
+type Fate string
 
 // The fates.
 const (
-	InstallNew      InstallFate = "new"
-	InstallSame     InstallFate = "unchanged"
-	InstallReplaced InstallFate = "replaced"
-	InstallMode     InstallFate = "mode" // the content is right, owner or mode are not
+	Added       Fate = "new"
+	Unchanged   Fate = "unchanged"
+	Replaced    Fate = "replaced"
+	ModeChanged Fate = "mode" // the content is right, owner or mode are not
 )
 
-// InstallOptions say how far an Installation may go.
-type InstallOptions struct {
+// Options say how far a Plan may go.
+type Options struct {
 	layout.WriteOptions
 	// Kinds are the layouts to install; nil: all that are in the tree.
 	Kinds []layout.Kind
@@ -113,15 +113,15 @@ func (e *RefusedError) Hints() []string {
 // ErrNoTree says that there is nothing to install.
 var ErrNoTree = errors.New("there are no credentials of a host in it")
 
-// PlanInstallation compares a host's tree with what lies below root, which is / or stands for it. Keys are compared with their
+// Compare compares a host's tree with what lies below root, which is / or stands for it. Keys are compared with their
 // certificates first. The errors include *MisfitError, *RefusedError and ErrNoTree.
-func PlanInstallation(source fs.FS, root string, o InstallOptions) (*Installation, error) {
+func Compare(source fs.FS, root string, o Options) (*Plan, error) {
 	on, err := openGround(root)
 	if err != nil {
 		return nil, err
 	}
 	defer on.close()
-	in := &Installation{root: root, o: o}
+	in := &Plan{root: root, o: o}
 	refused := &RefusedError{}
 	var misfits []finding.Finding
 	for _, place := range placesIn(source) {
@@ -246,8 +246,8 @@ func filesOf(source fs.FS, on *ground, place layout.Place) ([]layout.File, []fin
 }
 
 // compare says what becomes of a file.
-func (in *Installation) compare(on *ground, f layout.File, refused *RefusedError) (Installed, error) {
-	item := Installed{Item: f.Item, Fate: InstallNew}
+func (in *Plan) compare(on *ground, f layout.File, refused *RefusedError) (Item, error) {
+	item := Item{Item: f.Item, Fate: Added}
 	d, name, err := on.at(f.Path)
 	if err != nil {
 		return item, err
@@ -264,14 +264,14 @@ func (in *Installation) compare(on *ground, f layout.File, refused *RefusedError
 		return item, &durable.Error{Op: "open", Path: d.Path(name), Err: err}
 	case info.Mode()&fs.ModeSymlink != 0:
 		if f.Shared {
-			item.Fate = InstallSame
+			item.Fate = Unchanged
 			return item, nil
 		}
 		return item, &durable.Error{Op: "open", Path: d.Path(name), Err: durable.ErrSymlink}
 	case f.Part == layout.Directory && info.IsDir():
-		item.Fate = InstallSame
+		item.Fate = Unchanged
 		if !f.Shared && in.differs(info, f.Item) {
-			item.Fate = InstallMode
+			item.Fate = ModeChanged
 		}
 		return item, nil
 	case f.Part == layout.Directory || !info.Mode().IsRegular():
@@ -282,13 +282,13 @@ func (in *Installation) compare(on *ground, f layout.File, refused *RefusedError
 		return item, err
 	}
 	if bytes.Equal(old, f.Data) {
-		item.Fate = InstallSame
+		item.Fate = Unchanged
 		if in.differs(info, f.Item) {
-			item.Fate = InstallMode
+			item.Fate = ModeChanged
 		}
 		return item, nil
 	}
-	item.Fate = InstallReplaced
+	item.Fate = Replaced
 	if item.Backup, err = freeName(on, f.Path); err != nil {
 		return item, err
 	}
@@ -304,7 +304,7 @@ func (in *Installation) compare(on *ground, f layout.File, refused *RefusedError
 }
 
 // differs reports whether mode or, where they are set, owner and group are other than they should be.
-func (in *Installation) differs(info fs.FileInfo, i layout.Item) bool {
+func (in *Plan) differs(info fs.FileInfo, i layout.Item) bool {
 	if info.Mode().Perm() != in.mode(i) {
 		return true
 	}
@@ -314,7 +314,7 @@ func (in *Installation) differs(info fs.FileInfo, i layout.Item) bool {
 }
 
 // mode is an item's mode, as layout.Write sets it.
-func (in *Installation) mode(i layout.Item) fs.FileMode {
+func (in *Plan) mode(i layout.Item) fs.FileMode {
 	if i.Part == layout.Key && i.Group != "" && !in.o.SetOwners {
 		return 0o600
 	}
@@ -322,7 +322,7 @@ func (in *Installation) mode(i layout.Item) fs.FileMode {
 }
 
 // owner gives who shall own an item; nil: who installs it.
-func (in *Installation) owner(i layout.Item) (*durable.Owner, error) {
+func (in *Plan) owner(i layout.Item) (*durable.Owner, error) {
 	if !in.o.SetOwners {
 		return nil, nil
 	}
@@ -341,7 +341,7 @@ func (in *Installation) owner(i layout.Item) (*durable.Owner, error) {
 }
 
 // userOf gives who owns the home directory in which a path lies.
-func (in *Installation) userOf(name string) (uid, gid int) {
+func (in *Plan) userOf(name string) (uid, gid int) {
 	home := homeOf(name)
 	r, err := os.OpenRoot(in.root)
 	if err != nil {
@@ -401,7 +401,7 @@ func older(text, there []byte) bool {
 
 // Apply puts the tree onto the machine: what is replaced is kept first, then all files are written and synchronised under
 // temporary names and get their own one right after the other, keys before certificates.
-func (in *Installation) Apply() error {
+func (in *Plan) Apply() error {
 	on, err := openGround(in.root)
 	if err != nil {
 		return err
@@ -441,7 +441,7 @@ func (in *Installation) Apply() error {
 		}
 	}
 	for _, i := range in.Items {
-		if i.Fate != InstallMode {
+		if i.Fate != ModeChanged {
 			continue
 		}
 		owner, err := in.owner(i.Item)
@@ -465,7 +465,7 @@ func (in *Installation) Apply() error {
 }
 
 // keep copies a file that is to be replaced, with its mode and, where they are set, its owner.
-func keep(on *ground, i Installed, owners bool) error {
+func keep(on *ground, i Item, owners bool) error {
 	d, name, err := on.at(i.Path)
 	if err != nil {
 		return err
