@@ -7,16 +7,12 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"syscall"
-	"time"
 
-	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/layout"
-	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 // A Plan is how a host's tree, as package cluster lays it, comes onto the machine that it is for. It can be
@@ -60,58 +56,6 @@ type Options struct {
 	// Force replaces private keys, and newer revocation lists by older ones. What is replaced is kept.
 	Force bool
 }
-
-// A MisfitError says that the tree is of no use as it is: a key that is not its certificate's, a file that cannot be read.
-type MisfitError struct{ Findings []finding.Finding }
-
-// Error gives the first fault.
-func (e *MisfitError) Error() string {
-	more := ""
-	if n := len(e.Findings) - 1; n > 0 {
-		more = fmt.Sprintf(" (and %d more)", n)
-	}
-	return strings.TrimSuffix(e.Findings[0].Message, ".") + more
-}
-
-// Hints gives the remedies.
-func (e *MisfitError) Hints() []string {
-	var out []string
-	for _, f := range e.Findings {
-		if f.Remedy != "" && !slices.Contains(out, f.Remedy) {
-			out = append(out, f.Remedy)
-		}
-	}
-	return out
-}
-
-// A RefusedError says what is not replaced unasked.
-type RefusedError struct {
-	Keys  []string // private keys that are there and others
-	Lists []string // revocation lists that are newer
-}
-
-// Error names the files.
-func (e *RefusedError) Error() string {
-	var parts []string
-	if len(e.Keys) > 0 {
-		parts = append(parts, "another private key is there: "+strings.Join(e.Keys, ", "))
-	}
-	if len(e.Lists) > 0 {
-		parts = append(parts, "a newer revocation list is there: "+strings.Join(e.Lists, ", "))
-	}
-	return "installing: " + strings.Join(parts, "; ")
-}
-
-// Is makes it an fs.ErrExist.
-func (e *RefusedError) Is(target error) bool { return target == fs.ErrExist }
-
-// Hints names the option.
-func (e *RefusedError) Hints() []string {
-	return []string{"--force replaces it and keeps the old one beside it, as .bak"}
-}
-
-// ErrNoTree says that there is nothing to install.
-var ErrNoTree = errors.New("there are no credentials of a host in it")
 
 // Compare compares a host's tree with what lies below root, which is / or stands for it. Keys are compared with their
 // certificates first. The errors include *MisfitError, *RefusedError and ErrNoTree.
@@ -164,85 +108,6 @@ func Compare(source fs.FS, root string, o Options) (*Plan, error) {
 		return nil, refused
 	}
 	return in, nil
-}
-
-// A NoHomeError says that a tree has files for a user who is not on the machine.
-type NoHomeError struct{ Home string }
-
-// Error names the home.
-func (e *NoHomeError) Error() string {
-	return fmt.Sprintf("the tree has files for the home directory %q, which is not there", e.Home)
-}
-
-// Hints gives the remedy.
-func (e *NoHomeError) Hints() []string {
-	return []string{"make the user first, or leave these files out: --layout libvirt"}
-}
-
-// placesIn lists the layouts of a tree.
-func placesIn(source fs.FS) []layout.Place {
-	return slices.DeleteFunc(layout.Places(source), func(p layout.Place) bool {
-		_, err := fs.Stat(source, layout.Below(p.Paths(certs.Client).CA))
-		return err != nil
-	})
-}
-
-// filesOf reads a layout's files from the tree, and says what is wrong with them.
-func filesOf(source fs.FS, on *ground, place layout.Place) ([]layout.File, []finding.Finding, error) {
-	read := func(name string) verify.File {
-		b, err := fs.ReadFile(source, layout.Below(name))
-		return verify.File{Path: name, Data: b, Err: err}
-	}
-	c := layout.Contents{}
-	trust := place.Paths(certs.Client)
-	ca, list := read(trust.CA), read(trust.CRL)
-	for _, f := range []verify.File{ca, list} {
-		if f.Err != nil && !f.Missing() {
-			return nil, nil, f.Err
-		}
-	}
-	c.CA = ca.Data
-	if !list.Missing() {
-		c.CRL = list.Data
-	}
-	var faults []finding.Finding
-	for _, role := range []certs.Role{certs.Server, certs.Client} {
-		paths := place.Paths(role)
-		cert, key := read(paths.Cert), read(paths.Key)
-		if cert.Missing() && key.Missing() {
-			continue
-		}
-		for _, f := range []verify.File{cert, key} {
-			if f.Err != nil && !f.Missing() {
-				return nil, nil, f.Err
-			}
-		}
-		own := key
-		if key.Missing() {
-			// The certificate for a request comes without its key, which is on the machine.
-			d, name, err := on.at(paths.Key)
-			if err != nil {
-				return nil, nil, err
-			}
-			if b, err := d.ReadFile(name); err == nil {
-				own = verify.File{Path: paths.Key, Data: b}
-			}
-		}
-		loaded := verify.Files{Role: role, CA: ca, CRL: list, Cert: cert, Key: own, KeyUnknown: own.Missing(), NoSanity: true,
-			At: time.Time{}, Libvirt: verify.V12_8}.Read()
-		for _, f := range loaded.Findings {
-			if f.Severity == finding.Error {
-				faults = append(faults, f)
-			}
-		}
-		if role == certs.Client && !key.Missing() {
-			if info, err := fs.Stat(source, layout.Below(paths.Key)); err == nil && info.Mode().Perm()&0o044 == 0 {
-				place.PrivateClientKey = true
-			}
-		}
-		c.Identities = append(c.Identities, layout.Identity{Role: role, Cert: cert.Data, Key: key.Data})
-	}
-	return place.Fill(c), faults, nil
 }
 
 // compare says what becomes of a file.
@@ -397,144 +262,4 @@ func older(text, there []byte) bool {
 		}
 	}
 	return false
-}
-
-// Apply puts the tree onto the machine: what is replaced is kept first, then all files are written and synchronised under
-// temporary names and get their own one right after the other, keys before certificates.
-func (in *Plan) Apply() error {
-	on, err := openGround(in.root)
-	if err != nil {
-		return err
-	}
-	defer on.close()
-	for _, i := range in.Items {
-		if i.Backup == "" {
-			continue
-		}
-		if err := keep(on, i, in.o.SetOwners); err != nil {
-			return fmt.Errorf("keeping %q: %w", i.Path, err)
-		}
-	}
-	// A user's files have other owners than the next user's.
-	groups := map[string][]layout.File{}
-	var order []string
-	for _, f := range in.files {
-		home := homeOf(f.Path)
-		if groups[home] == nil {
-			order = append(order, home)
-		}
-		f.Path = strings.TrimPrefix(f.Path, home)
-		groups[home] = append(groups[home], f)
-	}
-	for _, home := range order {
-		d, _, err := on.at(home + "/")
-		if err != nil {
-			return err
-		}
-		o := in.o.WriteOptions
-		o.Replace, o.ReplaceKeys = true, in.o.Force
-		if o.UID, o.GID = 0, 0; home != "" {
-			o.UID, o.GID = in.userOf(home)
-		}
-		if _, err := layout.Write(d, groups[home], o); err != nil {
-			return err
-		}
-	}
-	for _, i := range in.Items {
-		if i.Fate != ModeChanged {
-			continue
-		}
-		owner, err := in.owner(i.Item)
-		if err != nil {
-			return err
-		}
-		d, name, err := on.at(i.Path)
-		if err != nil {
-			return err
-		}
-		if owner != nil {
-			if err := d.Root().Lchown(name, owner.UID, owner.GID); err != nil {
-				return err
-			}
-		}
-		if err := d.Root().Chmod(name, in.mode(i.Item)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// keep copies a file that is to be replaced, with its mode and, where they are set, its owner.
-func keep(on *ground, i Item, owners bool) error {
-	d, name, err := on.at(i.Path)
-	if err != nil {
-		return err
-	}
-	info, err := d.Root().Lstat(name)
-	if err != nil {
-		return err
-	}
-	old, err := d.ReadFile(name)
-	if err != nil {
-		return err
-	}
-	_, backup, err := on.at(i.Backup)
-	if err != nil {
-		return err
-	}
-	if i.Part == layout.Key {
-		defer clear(old)
-	}
-	var owner *durable.Owner
-	if st, ok := info.Sys().(*syscall.Stat_t); ok && owners {
-		owner = &durable.Owner{UID: int(st.Uid), GID: int(st.Gid)}
-	}
-	return d.Write(layout.Backup(backup, i.Part, old, info, owner))
-}
-
-// A ground is where an installation puts its files: below the machine's root, and what is a user's below the user's home. So no
-// link that the user has made there leads root, who installs, to files and directories of others.
-type ground struct {
-	root  *durable.Dir
-	homes map[string]*durable.Dir
-}
-
-func openGround(root string) (*ground, error) {
-	d, err := durable.Open(root)
-	return &ground{d, map[string]*durable.Dir{}}, err
-}
-
-func (g *ground) close() {
-	g.root.Close()
-	for _, d := range g.homes {
-		d.Close()
-	}
-}
-
-// at gives the directory that a path of the machine is worked on from, and its name there.
-func (g *ground) at(name string) (*durable.Dir, string, error) {
-	home := homeOf(name)
-	if home == "" {
-		return g.root, layout.Below(name), nil
-	}
-	if g.homes[home] == nil {
-		d, err := g.root.Below(layout.Below(home))
-		if err != nil {
-			return nil, "", err
-		}
-		g.homes[home] = d
-	}
-	return g.homes[home], layout.Below(strings.TrimPrefix(name, home)), nil
-}
-
-// homeOf gives the home directory that a path is in, "" where it is in none.
-func homeOf(name string) string {
-	if strings.HasPrefix(name, "/root/") || name == "/root" {
-		return "/root"
-	}
-	if rest, ok := strings.CutPrefix(name, "/home/"); ok {
-		user, _, _ := strings.Cut(rest, "/")
-		return "/home/" + user
-	}
-	return ""
 }
