@@ -17,6 +17,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/reload"
 )
 
 func (p *program) drillCommand() *cli.Command {
@@ -105,7 +106,7 @@ func (p *program) drill(c *cli.Context) error {
 		return err
 	}
 	own := c.String("reload-command")
-	var plan cluster.Reload
+	var plan reload.Plan
 	var daemon *conf.Daemon
 	var address string
 	if own == "" || c.String("connect") == "" {
@@ -187,7 +188,7 @@ func (p *program) drill(c *cli.Context) error {
 }
 
 // explain says what was proven and what was not and, where the revoked certificate was let in, why.
-func (v *drillView) explain(p *program, r cluster.DrillResult, plan cluster.Reload, daemon *conf.Daemon, own bool) {
+func (v *drillView) explain(p *program, r cluster.DrillResult, plan reload.Plan, daemon *conf.Daemon, own bool) {
 	switch r.Verdict {
 	case cluster.DrillPassed:
 		v.Proven = append(v.Proven, "the daemon at "+v.Address+" refuses who is on the list, and lets in who is not")
@@ -207,7 +208,7 @@ func (v *drillView) explain(p *program, r cluster.DrillResult, plan cluster.Relo
 }
 
 // whyLetIn looks for the reason in the configuration and in the file that the daemon would read.
-func (p *program) whyLetIn(r cluster.DrillResult, plan cluster.Reload, daemon *conf.Daemon, own bool) []string {
+func (p *program) whyLetIn(r cluster.DrillResult, plan reload.Plan, daemon *conf.Daemon, own bool) []string {
 	var hints []string
 	if daemon == nil {
 		return []string{"what the daemon's configuration makes of its list: virt-pki revocation-drill --conf FILE"}
@@ -284,7 +285,7 @@ func (p *program) printDrill(v drillView, verdict cluster.DrillVerdict) {
 }
 
 // runPlanned runs a planned reload without a question.
-func (p *program) runPlanned(ctx context.Context, plan cluster.Reload, limit time.Duration) error {
+func (p *program) runPlanned(ctx context.Context, plan reload.Plan, limit time.Duration) error {
 	if len(plan.Command) == 0 {
 		return errors.New("a session daemon with files of its own: how it is started is not known; give --reload-command")
 	}

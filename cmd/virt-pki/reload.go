@@ -15,9 +15,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
-	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/reload"
 )
 
 func (p *program) reloadCommand() *cli.Command {
@@ -91,7 +91,7 @@ type servedView struct {
 }
 
 // daemonOf reads the daemon's configuration and plans its reload. name is the file, empty where there is none.
-func (p *program) daemonOf(c *cli.Context) (plan cluster.Reload, daemon *conf.Daemon, name, address string, err error) {
+func (p *program) daemonOf(c *cli.Context) (plan reload.Plan, daemon *conf.Daemon, name, address string, err error) {
 	name = c.String("conf")
 	candidates := []string{name}
 	if name == "" {
@@ -135,7 +135,7 @@ func (p *program) daemonOf(c *cli.Context) (plan cluster.Reload, daemon *conf.Da
 	if home := p.getenv("HOME"); run.Session && home != "" {
 		places = []layout.Place{{Kind: layout.User, Dir: home}, {Kind: layout.Libvirt}}
 	}
-	plan, err = cluster.PlanReload(daemon, c.String("admin-uri"), places, func(path string) bool { _, err := os.Lstat(path); return err == nil })
+	plan, err = reload.Decide(daemon, c.String("admin-uri"), places, func(path string) bool { _, err := os.Lstat(path); return err == nil })
 	if err != nil {
 		return plan, daemon, found, "", err
 	}
@@ -194,7 +194,7 @@ func (p *program) reload(c *cli.Context) error {
 }
 
 // runReload runs the command of a reload, after a question.
-func (p *program) runReload(c *cli.Context, plan cluster.Reload) error {
+func (p *program) runReload(c *cli.Context, plan reload.Plan) error {
 	if len(plan.Command) == 0 {
 		return &hintedError{errors.New("a session daemon with files of its own: how it is started is not known"), []string{"stop and start it yourself, then: virt-pki reload"}}
 	}
@@ -212,7 +212,7 @@ func (p *program) runReload(c *cli.Context, plan cluster.Reload) error {
 }
 
 // runCommand runs the command of a reload.
-func runCommand(ctx context.Context, plan cluster.Reload) error {
+func runCommand(ctx context.Context, plan reload.Plan) error {
 	cmd := exec.CommandContext(ctx, plan.Command[0], plan.Command[1:]...)
 	cmd.Env = environmentOfOthers(os.Environ())
 	out, err := cmd.CombinedOutput()
@@ -222,7 +222,7 @@ func runCommand(ctx context.Context, plan cluster.Reload) error {
 		if said != "" {
 			e.err = fmt.Errorf("running %s: %w: %s", shellWords(plan.Command), err, visible(strings.ReplaceAll(said, "\n", "; ")))
 		}
-		if plan.Way == cluster.UpdateTLS {
+		if plan.Way == reload.UpdateTLS {
 			e.hints = []string{"the daemon has kept its old credentials; what is wrong with the new ones: virt-pki check"}
 		}
 		return e
@@ -240,12 +240,12 @@ func shellWords(words []string) string {
 }
 
 // compareServed asks the daemon for its certificate, and says why it is not that of the file.
-func (p *program) compareServed(ctx context.Context, plan cluster.Reload, v *reloadView) error {
-	conn, err := p.dialUntil(ctx, v.Address, v.Ran && plan.Way == cluster.RestartDaemon)
+func (p *program) compareServed(ctx context.Context, plan reload.Plan, v *reloadView) error {
+	conn, err := p.dialUntil(ctx, v.Address, v.Ran && plan.Way == reload.Restart)
 	if err != nil {
 		return &hintedError{fmt.Errorf("connecting to the daemon at %s: %w", v.Address, err), []string{"where it listens: --connect HOST:PORT; whether it would start: virt-pki preflight"}}
 	}
-	served, err := cluster.WhatIsServed(ctx, conn, plan.Certs, func(name string) ([]byte, error) { return p.read("the certificate", name) })
+	served, err := reload.WhatIsServed(ctx, conn, plan.Certs, func(name string) ([]byte, error) { return p.read("the certificate", name) })
 	if err != nil {
 		return err
 	}
@@ -258,10 +258,10 @@ func (p *program) compareServed(ctx context.Context, plan cluster.Reload, v *rel
 	problem := fmt.Sprintf("the daemon at %s serves another certificate than that of %s: serial %s, until %s", v.Address, list(plan.Certs), v.Served.Serial, date(leaf.NotAfter))
 	elsewhere := plan.Defaults.Cert
 	switch text, err := p.readFile(elsewhere); {
-	case plan.Way == cluster.RestartDaemon && err == nil && sameLeaf(text, leaf):
+	case plan.Way == reload.Restart && err == nil && sameLeaf(text, leaf):
 		problem += "; it is that of " + elsewhere + ": server-update-tls was used, which reads the default places whatever the configuration names"
 		v.Hints = append(v.Hints, shellWords(plan.Command))
-	case v.Ran && plan.Way == cluster.UpdateTLS:
+	case v.Ran && plan.Way == reload.UpdateTLS:
 		problem += "; it was told to read its files: it is another daemon that listens there, or one with another configuration"
 		v.Hints = append(v.Hints, "which configuration it has: ps -o args= -C libvirtd,virtproxyd; then --conf FILE")
 	default:

@@ -1,4 +1,4 @@
-package cluster
+package reload
 
 import (
 	"bytes"
@@ -14,20 +14,20 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
 
-// ReloadWay says how a daemon is brought to read its credentials again.
-type ReloadWay string
+// Way says how a daemon is brought to read its credentials again.
+type Way string
 
 // The ways.
 const (
 	// UpdateTLS is virt-admin server-update-tls, from libvirt 6.2 on: connections stay.
-	UpdateTLS ReloadWay = "server-update-tls"
-	// RestartDaemon ends the daemon and starts it again: guests go on, connections do not.
-	RestartDaemon ReloadWay = "restart"
+	UpdateTLS Way = "server-update-tls"
+	// Restart ends the daemon and starts it again: guests go on, connections do not.
+	Restart Way = "restart"
 )
 
-// A Reload says how a daemon is to be reloaded, and with what.
-type Reload struct {
-	Way ReloadWay
+// A Plan says how a daemon is to be reloaded, and with what.
+type Plan struct {
+	Way Way
 	// Why says what decides.
 	Why string
 	// Command does it, word for word.
@@ -41,15 +41,15 @@ type Reload struct {
 	Notes []string
 }
 
-// PlanReload decides from a daemon's configuration how it takes up new credentials. admin is the URI for virt-admin, empty for
+// Decide tells from a daemon's configuration how it takes up new credentials. admin is the URI for virt-admin, empty for
 // the usual one; places are where libvirt looks by default, the first first: the user's for a session daemon, then the system's.
 // exists reports whether there is a file.
-func PlanReload(d *conf.Daemon, admin string, places []layout.Place, exists func(path string) bool) (Reload, error) {
+func Decide(d *conf.Daemon, admin string, places []layout.Place, exists func(path string) bool) (Plan, error) {
 	files, err := d.TLSFiles()
 	if err != nil {
-		return Reload{}, err
+		return Plan{}, err
 	}
-	r := Reload{Defaults: defaultPaths(places, exists)}
+	r := Plan{Defaults: defaultPaths(places, exists)}
 	if !d.ListenTLS {
 		r.Notes = append(r.Notes, "listen_tls is 0: the daemon serves TLS only where systemd passes it the -tls.socket")
 	}
@@ -83,7 +83,7 @@ func PlanReload(d *conf.Daemon, admin string, places []layout.Place, exists func
 		}
 		return r, nil
 	}
-	r.Way, r.Why = RestartDaemon, "the configuration names other files than the default ones, and server-update-tls reads those only"
+	r.Way, r.Why = Restart, "the configuration names other files than the default ones, and server-update-tls reads those only"
 	r.Certs, r.CRL = files.Certs, files.CRL
 	r.Command = []string{"systemctl", "restart", unit}
 	if d.Run.Session {
