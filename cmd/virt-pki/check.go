@@ -52,7 +52,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "key-file", Usage: "`FILE`: its private key"},
 			&cli.StringFlag{Name: "crl-file", Usage: "`FILE`: the revocation list"},
 			&cli.StringSliceFlag{Name: "host", Usage: "`NAME`: a name or an address that clients use for this server"},
-			&cli.StringFlag{Name: "rules", Value: "both", Usage: "`RULES`: whose verdict is wanted: libvirt, rfc5280 or both"},
+			rulesFlag(),
 			atFlag(), libvirtFlag(),
 			&cli.StringFlag{Name: "qemu", Usage: "`VERSION,...`: the QEMU versions that read QEMU's directories (7.2,10.0,11.1)", DefaultText: "all known ones"},
 			failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
@@ -176,12 +176,8 @@ func (p *program) checkOptions(c *cli.Context) (o checkOptions, err error) {
 	default:
 		return o, usage("--role %s: server or client", r)
 	}
-	switch o.rules = c.String("rules"); o.rules {
-	case "": // a command that has no such option
-		o.rules = "libvirt"
-	case "libvirt", "rfc5280", "both":
-	default:
-		return o, usage("--rules %s: libvirt, rfc5280 or both", o.rules)
+	if o.rules, err = whoseRules(c); err != nil {
+		return o, err
 	}
 	o.hosts = c.StringSlice("host")
 	if l := c.String("layout"); l != "" {

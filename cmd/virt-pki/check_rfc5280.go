@@ -3,12 +3,14 @@ package main
 import (
 	"bytes"
 	"slices"
-	"strings"
+
+	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/chain"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/preflight"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
@@ -106,7 +108,7 @@ func (v *checkView) judgeCertificate(s fileSet, fs []finding.Finding, o checkOpt
 		v.Findings = append(v.Findings, asError(f))
 	case refused && owner.Verdict == "accept":
 		v.Findings = append(v.Findings, f)
-	case !refused && owner.Verdict == "reject" && ownRules[strings.TrimPrefix(owner.Rule, "qemu-")]:
+	case !refused && owner.Verdict == "reject" && chain.Concerns(owner.Rule):
 		v.Findings = append(v.Findings, chain.AcceptedFinding(s.cert.Path, owner.Rule))
 	}
 }
@@ -119,13 +121,6 @@ func refuses(f finding.Finding) bool {
 	}
 	return false
 }
-
-// ownRules are those for whose sake libvirt refuses what RFC 5280 accepts. Of others (no key, no file, not PEM) RFC 5280
-// has nothing to say.
-var ownRules = map[string]bool{"unknown-issuer": true, "ca-expired": true, "ca-not-yet-valid": true, "ca-is-no-ca": true,
-	"ca-without-certsign": true, "leaf-is-ca": true, "no-digital-signature": true, "no-key-encipherment": true, "wrong-purpose": true,
-	"path-too-long": true, "name-not-permitted": true, "tls-feature-missing": true, "signature-wrong": true, "no-subject": true,
-	"sent-certificate-out-of-date": true, "file-too-large": true, "insecure-algorithm": true}
 
 func asError(f finding.Finding) finding.Finding {
 	f.Severity, f.Effect = finding.Error, finding.RefusesPeer
@@ -175,4 +170,53 @@ func (s fileSet) subject(v chain.Verdict, q chain.Question) string {
 		return s.ca.Path
 	}
 	return s.cert.Path
+}
+
+// rulesFlag is --rules of check and preflight.
+func rulesFlag() cli.Flag {
+	return &cli.StringFlag{Name: "rules", Value: "both", Usage: "`RULES`: whose verdict is wanted: libvirt, rfc5280 or both"}
+}
+
+// whoseRules reads --rules: libvirt, rfc5280 or both; libvirt for a command that has no such option.
+func whoseRules(c *cli.Context) (string, error) {
+	switch r := c.String("rules"); r {
+	case "":
+		return "libvirt", nil
+	case "libvirt", "rfc5280", "both":
+		return r, nil
+	default:
+		return "", usage("--rules %s: libvirt, rfc5280 or both", r)
+	}
+}
+
+// judgeOf makes the judge of --rules; nil: only libvirt is asked.
+func judgeOf(c *cli.Context) (*preflight.Judge, error) {
+	r, err := whoseRules(c)
+	if err != nil || r == "libvirt" {
+		return nil, err
+	}
+	return &preflight.Judge{Strict: r == "rfc5280"}, nil
+}
+
+// opinions are what RFC 5280 says to the certificates of a connection.
+type opinions struct {
+	Server *saying `json:"server,omitempty"`
+	Client *saying `json:"client,omitempty"`
+}
+
+// opinionsOf gives nil where it was not asked.
+func opinionsOf(o preflight.Opinions) *opinions {
+	if o.Server == nil && o.Client == nil {
+		return nil
+	}
+	one := func(o *preflight.Opinion) *saying {
+		switch {
+		case o == nil:
+			return nil
+		case o.Accepted:
+			return &saying{Verdict: "accept"}
+		}
+		return &saying{"reject", o.Reason, o.Rule}
+	}
+	return &opinions{one(o.Server), one(o.Client)}
 }

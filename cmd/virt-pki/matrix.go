@@ -53,12 +53,14 @@ type matrixCell struct {
 	Server string `json:"server"`
 	Client string `json:"client"`
 	// Outcome is null where a file that it depends on could not be read.
-	Outcome        *string  `json:"outcome"`
-	Cause          *string  `json:"cause"`
-	LibvirtMessage *string  `json:"libvirt_message"`
-	DaemonMessage  *string  `json:"daemon_message"`
-	Proven         bool     `json:"proven"`
-	Unchecked      []string `json:"unchecked,omitempty"`
+	Outcome        *string `json:"outcome"`
+	Cause          *string `json:"cause"`
+	LibvirtMessage *string `json:"libvirt_message"`
+	DaemonMessage  *string `json:"daemon_message"`
+	Proven         bool    `json:"proven"`
+	// RFC5280 is what RFC 5280 says to the certificates that the two hosts show each other.
+	RFC5280   *opinions `json:"rfc5280,omitempty"`
+	Unchecked []string  `json:"unchecked,omitempty"`
 }
 
 type matrixTrouble struct {
@@ -136,6 +138,10 @@ func (p *program) cross(c *cli.Context, names []string) (*matrixView, error) {
 	}
 	v := &matrixView{Schema: 1, Connections: []preflightAttempt{}, Hosts: []matrixHost{}, Matrix: []matrixCell{},
 		Troubles: []matrixTrouble{}, Findings: []finding.Finding{}}
+	judge, err := judgeOf(c)
+	if err != nil {
+		return nil, err
+	}
 	var ends []preflight.Host
 	servers := false
 	for _, h := range hosts {
@@ -143,7 +149,9 @@ func (p *program) cross(c *cli.Context, names []string) (*matrixView, error) {
 		if err != nil {
 			return nil, err
 		}
-		servers = servers || end.Daemon != nil
+		if end.Daemon != nil {
+			servers, end.Daemon.Judge = true, judge
+		}
 		ends = append(ends, end)
 	}
 	if !servers {
@@ -319,6 +327,7 @@ func (v *matrixView) fill(hosts []*bundle.Host) error {
 	if err != nil {
 		return err
 	}
+	beside := m.Beside()
 	for i, h := range m.Hosts {
 		w := matrixHost{Name: h.Name, Source: hosts[i].Source, Libvirt: h.Client.Libvirt.String(), Client: !h.ServerOnly}
 		if s := m.Servers[i]; s != nil {
@@ -337,7 +346,7 @@ func (v *matrixView) fill(hosts []*bundle.Host) error {
 		if len(m.Unread[i]) > 0 {
 			continue
 		}
-		for _, f := range cat.Root(m.Own[i]) {
+		for _, f := range cat.Root(append(m.Own[i][:len(m.Own[i]):len(m.Own[i])], beside[i]...)) {
 			f.Subject = h.Name + ":" + f.Subject
 			v.Findings = append(v.Findings, f)
 		}
@@ -345,7 +354,7 @@ func (v *matrixView) fill(hosts []*bundle.Host) error {
 	for _, c := range m.Cells {
 		v.Matrix = append(v.Matrix, matrixCell{Server: m.Hosts[c.Server].Name, Client: m.Hosts[c.Client].Name, Outcome: optional(string(c.Outcome)),
 			Cause: optional(c.Cause.Rule), LibvirtMessage: optional(c.LibvirtMessage), DaemonMessage: optional(c.DaemonMessage),
-			Proven: c.Proven, Unchecked: c.Unchecked})
+			Proven: c.Proven, RFC5280: opinionsOf(c.RFC5280), Unchecked: c.Unchecked})
 	}
 	for _, t := range v.troubles {
 		w := matrixTrouble{Cause: t.Rule, Hosts: namesOf(m, t.Hosts), Cells: t.Size()}

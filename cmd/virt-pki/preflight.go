@@ -41,6 +41,12 @@ arguments, sockets, ports; with --root that of a tree. With --hosts all connecti
 hosts are judged, each with its own files: bundles of virt-pki collect, or trees as virt-pki
 init --out makes them.
 
+RULES
+   both      the default: what libvirt does counts; where RFC 5280 says otherwise of a certificate
+             that is shown, or at which libvirt stops, that is said too
+   libvirt   libvirt alone
+   rfc5280   the outcomes are libvirt's, and what RFC 5280 refuses is an error
+
 EXAMPLES
    virt-pki preflight qemu://kvm1.example.com/system
    virt-pki preflight --conf ./virtproxyd.conf 'qemu://kvm1.example.com/system?pkipath=./alice'
@@ -70,7 +76,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "client-libvirt", Usage: "the clients' libvirt `VERSION`, where it is another"},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 0, Usage: "how many clients at a time (`N`; 0: as many as there are processors)"},
 			&cli.StringFlag{Name: "system-config", Usage: "GnuTLS's system `FILE` for @KEYWORDs and overrides, of both ends", DefaultText: "those of the machines"},
-			atFlag(), failOnFlag(), jsonFlag(), formatFlag(), quietFlag(), colorFlag(),
+			rulesFlag(), atFlag(), failOnFlag(), jsonFlag(), formatFlag(), quietFlag(), colorFlag(),
 		}, engineFlags()...),
 		Action: p.preflight,
 	}
@@ -145,7 +151,9 @@ type preflightAttempt struct {
 	Signature      string          `json:"signature,omitempty"`
 	Engine         string          `json:"engine,omitempty"`
 	Simulated      bool            `json:"simulated,omitempty"`
-	Unchecked      []string        `json:"unchecked,omitempty"`
+	// RFC5280 is what RFC 5280 says to the certificates that the two ends show each other.
+	RFC5280   *opinions `json:"rfc5280,omitempty"`
+	Unchecked []string  `json:"unchecked,omitempty"`
 
 	findings []finding.Finding
 }
@@ -308,6 +316,9 @@ func (v *preflightView) gather(s *preflight.Server, around []finding.Finding) er
 	add := func(fs []finding.Finding) {
 		for _, f := range cat.Root(fs) {
 			k := f.Rule + "\x00" + f.Subject + "\x00" + f.Message
+			if strings.HasPrefix(f.Rule, "rfc5280-") && f.Rule != "rfc5280-accepts" {
+				k = f.Rule + "\x00" + f.Message // a thousand clients may have a CA file of their own each
+			}
 			if !seen[k] {
 				seen[k] = true
 				v.Findings = append(v.Findings, f)
@@ -317,7 +328,8 @@ func (v *preflightView) gather(s *preflight.Server, around []finding.Finding) er
 	add(s.Findings)
 	for _, a := range v.Connections {
 		v.tally[a.Outcome]++
-		add(a.findings)
+		// What is known of the daemon's own files may be the cause of what the client finds.
+		add(append(s.Findings[:len(s.Findings):len(s.Findings)], a.findings...))
 	}
 	add(around)
 	return nil
@@ -366,6 +378,9 @@ func (p *program) preflightURIs(c *cli.Context) ([]string, error) {
 // preflightDaemon describes the daemon.
 func (p *program) preflightDaemon(c *cli.Context, h *host, memory *verify.Memory) (d preflight.Daemon, err error) {
 	d.Memory = memory
+	if d.Judge, err = judgeOf(c); err != nil {
+		return d, err
+	}
 	if d.At, err = p.at(c); err != nil {
 		return d, err
 	}
@@ -511,7 +526,7 @@ func (p *program) connectAll(c *cli.Context, s *preflight.Server, uris []string,
 				}
 				v.Connections[i] = preflightAttempt{URI: r.URI, Outcome: r.Outcome, Cause: optional(r.Cause), LibvirtMessage: optional(r.LibvirtMessage),
 					DaemonMessage: optional(r.DaemonMessage), Remedy: r.Remedy, TLS: r.TLS, Suite: r.Suite, Group: r.Group,
-					Signature: r.Signature, Engine: r.Engine, Simulated: r.Simulated, Unchecked: r.Unchecked, findings: r.Findings}
+					Signature: r.Signature, Engine: r.Engine, Simulated: r.Simulated, RFC5280: opinionsOf(r.RFC5280), Unchecked: r.Unchecked, findings: r.Findings}
 				done++
 				n := done
 				mu.Unlock()

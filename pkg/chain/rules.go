@@ -110,3 +110,14 @@ func AcceptedFinding(subject, refusal string) finding.Finding {
 	return finding.Named(rules, "rfc5280-accepts").Finding(subject, fmt.Sprintf(
 		"By RFC 5280 the certificate is good; only %s refuses it (%s).", map[bool]string{true: "QEMU", false: "libvirt"}[strings.HasPrefix(refusal, "qemu-")], refusal))
 }
+
+// Concerns reports whether a rule of libvirt, of GnuTLS or of QEMU refuses certificates of which RFC 5280 may have another
+// opinion. Of others (no key, no file, not PEM, the name that a client uses) it has nothing to say.
+func Concerns(refusal string) bool { return concerned[strings.TrimPrefix(refusal, "qemu-")] }
+
+var concerned = map[string]bool{"unknown-issuer": true, "ca-expired": true, "ca-not-yet-valid": true, "ca-is-no-ca": true,
+	"ca-without-certsign": true, "leaf-is-ca": true, "no-digital-signature": true, "no-key-encipherment": true, "wrong-purpose": true,
+	"path-too-long": true, "name-not-permitted": true, "tls-feature-missing": true, "signature-wrong": true, "no-subject": true,
+	"sent-certificate-out-of-date": true, "file-too-large": true, "insecure-algorithm": true, "issuer-is-no-ca": true, "key-too-small": true,
+	"certificate-revoked": true, "unknown-critical-extension": true, "extension-unreadable": true, "must-staple": true,
+	"too-many-certificates": true}

@@ -26,7 +26,7 @@ func bench(b testing.TB) (s *Server, c Client, text, dir string) {
 	memory := &verify.Memory{}
 	text = fmt.Sprintf("listen_tls = 1\nca_file = %q\ncert_file = %q\nkey_file = %q\n", dir+"/cacert.pem", dir+"/servercert.pem", dir+"/serverkey.pem")
 	s = Daemon{Machine: m, Kind: conf.Libvirtd, Conf: []byte(text), ConfFile: "libvirtd.conf", Run: conf.Run{Listen: true}, At: time.Now(),
-		Memory: memory}.Start(b.Context())
+		Memory: memory, Judge: &Judge{}}.Start(b.Context())
 	return s, Client{Machine: m, At: time.Now(), Memory: memory}, "test+tls://localhost/default?pkipath=" + dir, dir
 }
 

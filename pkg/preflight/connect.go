@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/gnutls"
 	"github.com/virt-pki/virt-pki/pkg/handshake"
@@ -68,8 +69,13 @@ type Connection struct {
 	Simulated bool
 	// Findings are those about this connection; the cause stands first.
 	Findings []finding.Finding
+	// RFC5280 is what RFC 5280 says to the certificates that the two ends showed; where libvirt says otherwise, Findings has
+	// it, too.
+	RFC5280 Opinions
 	// Unchecked says what the outcome takes for granted.
 	Unchecked []string
+
+	beside []Beside
 }
 
 // attempt is one prediction at work.
@@ -161,6 +167,9 @@ func (a *attempt) credentials() *credentials {
 	if own.cause != nil {
 		a.conclude(finding.ClientLocal, *own.cause)
 		a.also(own.findings, finding.Error)
+		for _, f := range a.s.d.Judge.ofOwn(own, certs.Client, a.c.At, a.c.Memory) {
+			a.remark(remark{Finding: f}, certs.Client)
+		}
 		return nil
 	}
 	return &own

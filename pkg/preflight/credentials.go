@@ -1,6 +1,7 @@
 package preflight
 
 import (
+	"sync"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -15,6 +16,10 @@ type credentials struct {
 	identities []verify.Loaded // those with a certificate and a key
 	cas        []*certs.Certificate
 	lists      []*crl.List
+	// caFile and listFile are where cas and lists stand.
+	caFile, listFile string
+	// trust is by what the peer is judged by RFC 5280, made when it is first asked for.
+	trust func() trust
 	// keyless says of each identity that its key is there but of a kind that is unknown here.
 	keyless []bool
 
@@ -35,7 +40,7 @@ type wanted struct {
 
 // load reads and judges the files of one end in libvirt's order: what is there, the end's own check, the loading.
 func (m Machine) load(w wanted) credentials {
-	var c credentials
+	c := credentials{caFile: w.ca, listFile: w.crl}
 	pairs := w.pairs
 	role := w.role
 	if len(pairs) == 0 {
@@ -69,6 +74,7 @@ func (m Machine) load(w wanted) credentials {
 		all = append(all, fresh)
 	}
 	c.merge(all, m.manyIdentities())
+	c.trust = sync.OnceValue(func() trust { return trustOf(c) })
 	return c
 }
 

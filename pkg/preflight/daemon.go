@@ -46,6 +46,8 @@ type Daemon struct {
 	At time.Time
 	// Memory of signatures may be shared by both ends and many predictions.
 	Memory *verify.Memory
+	// Judge says what RFC 5280 says beside libvirt; nil: it is not asked.
+	Judge *Judge
 	// Resolver looks up names that listen_addr has; nil: they are not looked up.
 	Resolver probe.Resolver
 	// Own reports whether an address is one of the machine's; nil: it is not known.
@@ -229,6 +231,7 @@ func (s *Server) credentials() bool {
 		s.files = append(s.files, p.Cert, p.Key)
 	}
 	s.own = s.d.load(w)
+	beside := s.d.Judge.ofOwn(s.own, certs.Server, s.d.At, s.d.Memory)
 	if s.own.cause != nil {
 		cause := *s.own.cause
 		s.LibvirtMessage, s.LogLines, s.Exit = cause.LibvirtMessage, []string{cause.LibvirtMessage}, conf.ExitNetwork
@@ -240,9 +243,10 @@ func (s *Server) credentials() bool {
 				break
 			}
 		}
+		s.Findings = append(s.Findings, beside...)
 		return false
 	}
-	s.Findings = append(s.Findings, s.own.findings...)
+	s.Findings = append(append(s.Findings, s.own.findings...), beside...)
 	return true
 }
 

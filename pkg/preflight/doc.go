@@ -12,6 +12,8 @@
 // (package handshake), authentication, and the open of the hypervisor connection. The first that fails decides, and is the
 // only cause that is named: of a daemon that does not start every connection says just that.
 //
+// A Judge, where a Daemon has one, says beside it what RFC 5280 says to the certificates (package chain).
+//
 // What a prediction cannot know is said in Connection.Unchecked: a login by ssh, SASL passwords, whether a driver of the
 // daemon is installed. Taken for certain is that a daemon listens with this very configuration and that no other program
 // owns its ports.

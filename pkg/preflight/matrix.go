@@ -70,6 +70,9 @@ type Cell struct {
 	Proven bool
 	// Unchecked says what the outcome takes for granted.
 	Unchecked []string
+	// RFC5280 is what RFC 5280 says to the certificates of the two, and Beside where it does not agree with libvirt.
+	RFC5280 Opinions
+	Beside  []Beside
 }
 
 // Cross predicts what comes of the connections of all hosts to all hosts, themselves included, with several goroutines.
@@ -151,6 +154,7 @@ func (m *Matrix) cell(ctx context.Context, client, server int) (Cell, error) {
 		return cell, err
 	}
 	cell.Outcome, cell.LibvirtMessage, cell.DaemonMessage, cell.Unchecked = c.Outcome, c.LibvirtMessage, c.DaemonMessage, c.Unchecked
+	cell.RFC5280, cell.Beside = c.RFC5280, c.beside
 	cell.Proven = c.TLS != "" && !c.Simulated
 	switch {
 	case c.Outcome == finding.Connected:

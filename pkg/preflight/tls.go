@@ -99,7 +99,9 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 		return false, fmt.Errorf("a handshake in memory for %s: %w", a.URI, err)
 	}
 	a.Simulated = r.Client.Simulated
-	return a.settle(r, own, kept), nil
+	ok := a.settle(r, own, kept)
+	a.rfc5280(r, own)
+	return ok, nil
 }
 
 // settle takes the result over.

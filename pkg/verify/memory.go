@@ -130,6 +130,9 @@ func (m *Memory) knows(cert, issuer *certs.Certificate) bool {
 	return ok
 }
 
+// Good reports whether a certificate's signature was found to be by the key of issuer.
+func (m *Memory) Good(cert, issuer *certs.Certificate) bool { return m.knows(cert, issuer) }
+
 func (m *Memory) remember(cert, issuer *certs.Certificate) {
 	if m == nil {
 		return

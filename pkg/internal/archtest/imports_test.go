@@ -59,7 +59,7 @@ var allowed = map[string][]string{
 		// The program that does what crypto/tls cannot, and its troubles.
 		"pkg/gnutls"},
 
-	"pkg/preflight": {"pkg/conf", "pkg/uri", "pkg/verify", "pkg/handshake", "pkg/priority", "pkg/certs", "pkg/crl", "pkg/dn", "pkg/dnmatch",
+	"pkg/preflight": {"pkg/chain", "pkg/conf", "pkg/uri", "pkg/verify", "pkg/handshake", "pkg/priority", "pkg/certs", "pkg/crl", "pkg/dn", "pkg/dnmatch",
 		// What a prediction shares with a real attempt: name look-up, libvirt.conf, and the rules of the stages.
 		"pkg/probe", "pkg/internal/workers",
 		// How systemd runs the daemon.
