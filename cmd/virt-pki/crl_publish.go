@@ -16,6 +16,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/revocation"
 )
 
 func (p *program) crlPublishCommand() *cli.Command {
@@ -188,7 +189,7 @@ func (p *program) crlPublish(c *cli.Context) error {
 	} else {
 		// What is in the way of publishing is found before a list is made.
 		if list != nil {
-			if _, err := cluster.PostList(spots, chain[0], list, true); err != nil {
+			if _, err := revocation.Publish(spots, chain[0], list, true); err != nil {
 				var older *crl.OlderError
 				if !errors.As(err, &older) {
 					return err
@@ -213,7 +214,7 @@ func (p *program) crlPublish(c *cli.Context) error {
 		v.Changes = &changes
 	}
 	v.Number, v.This, v.Next, v.Count = list.Number, list.ThisUpdate, list.NextUpdate, list.Len()
-	posted, err := cluster.PostList(spots, chain[0], list, v.DryRun)
+	posted, err := revocation.Publish(spots, chain[0], list, v.DryRun)
 	if err != nil {
 		return err
 	}
@@ -226,7 +227,7 @@ func (p *program) crlPublish(c *cli.Context) error {
 
 // publishFellow does for the other CA, while the CA is being replaced by one of another name, what was done for the one that
 // issues: libvirt takes the lists of both from one file.
-func (p *program) publishFellow(c *cli.Context, a *ca.Authority, spots []layout.Spot, life time.Duration, posted []cluster.Posted) ([]cluster.Posted, error) {
+func (p *program) publishFellow(c *cli.Context, a *ca.Authority, spots []layout.Spot, life time.Duration, posted []revocation.Posted) ([]revocation.Posted, error) {
 	r, ok := a.Rotation()
 	if !ok || a.Fellow() == nil || r.SameSubject {
 		return posted, nil
@@ -256,13 +257,13 @@ func (p *program) publishFellow(c *cli.Context, a *ca.Authority, spots []layout.
 	if list == nil {
 		return posted, nil
 	}
-	also, err := cluster.PostList(spots, issuer, list, c.Bool("dry-run"))
+	also, err := revocation.Publish(spots, issuer, list, c.Bool("dry-run"))
 	if err != nil {
 		return nil, err
 	}
 	for i := range also { // the same places, in the same order
-		if also[i].Fate == cluster.Placed {
-			posted[i].Fate = cluster.Placed
+		if also[i].Fate == revocation.Placed {
+			posted[i].Fate = revocation.Placed
 		}
 	}
 	return posted, nil
@@ -305,7 +306,7 @@ func (p *program) crlForecast(c *cli.Context, a *ca.Authority, spots []layout.Sp
 	if err != nil {
 		return err
 	}
-	posted, err := cluster.PostList(spots, chain[0], nil, true)
+	posted, err := revocation.Publish(spots, chain[0], nil, true)
 	if err != nil {
 		return err
 	}
@@ -314,11 +315,11 @@ func (p *program) crlForecast(c *cli.Context, a *ca.Authority, spots []layout.Sp
 }
 
 // places fills the view with what was done, and with what is to be done for it to have an effect.
-func (v *publishView) places(posted []cluster.Posted) {
+func (v *publishView) places(posted []revocation.Posted) {
 	system, flat, qemu := false, false, false
 	for _, d := range posted {
 		v.Places = append(v.Places, placeView{d.Path, string(d.Kind), string(d.Fate)})
-		if d.Fate != cluster.Placed || v.DryRun {
+		if d.Fate != revocation.Placed || v.DryRun {
 			continue
 		}
 		switch {
@@ -360,7 +361,7 @@ func (p *program) printPublished(v publishView) {
 	fmt.Fprintf(w, "  %-16s %s\n", "authority", v.File)
 	for _, s := range v.Places {
 		fmt.Fprintf(w, "  %-16s %s", s.Layout, s.File)
-		if s.Status != string(cluster.Placed) {
+		if s.Status != string(revocation.Placed) {
 			fmt.Fprintf(w, " (%s)", s.Status)
 		}
 		fmt.Fprintln(w)

@@ -13,11 +13,11 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/reload"
+	"github.com/virt-pki/virt-pki/pkg/revocation"
 )
 
 func (p *program) drillCommand() *cli.Command {
@@ -139,7 +139,7 @@ func (p *program) drill(c *cli.Context) error {
 		return err
 	}
 	restarted := false
-	d := cluster.Drill{Spots: spots, Subject: subject, Host: host, Now: p.now, Wait: p.waitUntil,
+	d := revocation.Drill{Spots: spots, Subject: subject, Host: host, Now: p.now, Wait: p.waitUntil,
 		Dial: func(ctx context.Context) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, c.Duration("timeout"))
 			defer cancel()
@@ -168,7 +168,7 @@ func (p *program) drill(c *cli.Context) error {
 	if !c.Bool("json") && !c.Bool("quiet") {
 		d.Told = func(step string) { fmt.Fprintf(p.stderr, "%s\n", step) }
 	}
-	r, err := cluster.RunDrill(c.Context, a, d)
+	r, err := revocation.RunDrill(c.Context, a, d)
 	if err != nil {
 		return err
 	}
@@ -188,27 +188,27 @@ func (p *program) drill(c *cli.Context) error {
 }
 
 // explain says what was proven and what was not and, where the revoked certificate was let in, why.
-func (v *drillView) explain(p *program, r cluster.DrillResult, plan reload.Plan, daemon *conf.Daemon, own bool) {
+func (v *drillView) explain(p *program, r revocation.DrillResult, plan reload.Plan, daemon *conf.Daemon, own bool) {
 	switch r.Verdict {
-	case cluster.DrillPassed:
+	case revocation.Passed:
 		v.Proven = append(v.Proven, "the daemon at "+v.Address+" refuses who is on the list, and lets in who is not")
 		v.NotProven = append(v.NotProven, "other daemons, and clients: a client refuses a revoked server by its own cacrl.pem",
 			"that the next list will arrive: libvirt never notices that a list is old")
-	case cluster.DrillUnproven:
+	case revocation.Unproven:
 		v.NotProven = append(v.NotProven, "anything: the daemon refused a certificate that is not revoked")
 		v.Hints = append(v.Hints, "a name that tls_allowed_dn_list lets in: --subject DN", "what is wrong otherwise: virt-pki verify URI")
-	case cluster.DrillShut:
+	case revocation.Shut:
 		v.Proven = append(v.Proven, "the daemon at "+v.Address+" refuses the revoked certificate")
 		v.NotProven = append(v.NotProven, "that it lets in who is good: it refuses a certificate that is not revoked since it was reloaded")
 		v.Hints = append(v.Hints, "what the reload brought: virt-pki check")
-	case cluster.DrillLetIn:
+	case revocation.LetIn:
 		v.Proven = append(v.Proven, "a revocation has no effect on the daemon at "+v.Address+": it lets in who is revoked")
 		v.Hints = append(v.Hints, p.whyLetIn(r, plan, daemon, own)...)
 	}
 }
 
 // whyLetIn looks for the reason in the configuration and in the file that the daemon would read.
-func (p *program) whyLetIn(r cluster.DrillResult, plan reload.Plan, daemon *conf.Daemon, own bool) []string {
+func (p *program) whyLetIn(r revocation.DrillResult, plan reload.Plan, daemon *conf.Daemon, own bool) []string {
 	var hints []string
 	if daemon == nil {
 		return []string{"what the daemon's configuration makes of its list: virt-pki revocation-drill --conf FILE"}
@@ -253,7 +253,7 @@ func (p *program) whyLetIn(r cluster.DrillResult, plan reload.Plan, daemon *conf
 }
 
 // concludeDrill prints what a drill came to and gives the exit status.
-func (p *program) concludeDrill(c *cli.Context, v drillView, verdict cluster.DrillVerdict) error {
+func (p *program) concludeDrill(c *cli.Context, v drillView, verdict revocation.Verdict) error {
 	if err := p.show(c, v, func() { p.printDrill(v, verdict) }); err != nil {
 		return err
 	}
@@ -263,18 +263,18 @@ func (p *program) concludeDrill(c *cli.Context, v drillView, verdict cluster.Dri
 		}
 	}
 	switch verdict {
-	case cluster.DrillPassed:
+	case revocation.Passed:
 		return nil
-	case cluster.DrillUnproven:
+	case revocation.Unproven:
 		return status(exitIncomplete)
 	}
 	return status(exitFindings)
 }
 
-func (p *program) printDrill(v drillView, verdict cluster.DrillVerdict) {
+func (p *program) printDrill(v drillView, verdict revocation.Verdict) {
 	w := p.stdout
-	fmt.Fprintf(w, "%s\n", map[cluster.DrillVerdict]string{cluster.DrillPassed: "passed", cluster.DrillLetIn: "FAILED: the revoked certificate is let in",
-		cluster.DrillShut: "FAILED: the good certificate is refused, too", cluster.DrillUnproven: "nothing proven: a good certificate is refused"}[verdict])
+	fmt.Fprintf(w, "%s\n", map[revocation.Verdict]string{revocation.Passed: "passed", revocation.LetIn: "FAILED: the revoked certificate is let in",
+		revocation.Shut: "FAILED: the good certificate is refused, too", revocation.Unproven: "nothing proven: a good certificate is refused"}[verdict])
 	for _, s := range v.Proven {
 		fmt.Fprintf(w, "proven      %s\n", s)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/revocation"
 )
 
 // runKept is a process that does one thing with an authority: "revoke" a name, "list" (make one and post it), "export" and
@@ -61,7 +62,7 @@ func runKept(args []string) error {
 		if err != nil {
 			return err
 		}
-		_, err = PostList(spots, issuer, list.List, false)
+		_, err = revocation.Publish(spots, issuer, list.List, false)
 		return err
 	case "export":
 		_, err := a.Export(ctx, args[2], ca.Export{Seal: backup.Seal{Passphrase: key.Passphrase, WorkFactor: 1}, Now: time.Now()})

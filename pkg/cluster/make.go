@@ -235,7 +235,7 @@ func (p *Plan) issue(ctx context.Context, o Options) (*batch, error) {
 	}
 	if p.spec.flat() {
 		if _, err := os.Lstat(filepath.Join(p.spec.Dir, "cacrl.pem")); err == nil {
-			p.lists = nil // one is there, and to replace it is for PostList
+			p.lists = nil // one is there, and to replace it is for revocation.Publish
 		}
 	}
 	trusted, err := p.authority.Certificates()

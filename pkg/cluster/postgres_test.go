@@ -18,6 +18,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/revocation"
 )
 
 // A wire is the way to a database, which can be cut.
@@ -241,7 +242,7 @@ func TestPostgreSQLGoneAtEveryMessage(t *testing.T) {
 				return err
 			}
 			numbers = append(numbers, list.Number)
-			_, err = PostList(spotsIn(t, dir), issuer, list.List, false)
+			_, err = revocation.Publish(spotsIn(t, dir), issuer, list.List, false)
 			return err
 		}, func(int) error {
 			if n := len(numbers); n > 1 && numbers[n-1].Cmp(numbers[n-2]) <= 0 {

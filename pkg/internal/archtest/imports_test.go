@@ -49,6 +49,8 @@ var allowed = map[string][]string{
 	"pkg/installation": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/verify", "pkg/internal/durable"},
 	// How a daemon is brought to take up new credentials, from its configuration and where they are.
 	"pkg/reload": {"pkg/certs", "pkg/conf", "pkg/layout"},
+	// Lists of an authority into the places that trust it; a drill issues, connects and revokes.
+	"pkg/revocation": {"pkg/ca", "pkg/certs", "pkg/crl", "pkg/dn", "pkg/handshake", "pkg/inventory", "pkg/layout", "pkg/verify", "pkg/internal/durable"},
 	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
 		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates",
 		// What ca and verify take and give: requests, roles, names. One stage for the trees of all hosts, synced once.
@@ -77,7 +79,7 @@ var allowed = map[string][]string{
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
 		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "pkg/unit", "templates",
-		"pkg/chain", "pkg/backup", "pkg/reload", "pkg/installation",
+		"pkg/chain", "pkg/backup", "pkg/revocation", "pkg/reload", "pkg/installation",
 		// Where the CA's key may be.
 		"pkg/token", "pkg/remote",
 		"pkg/bundle",

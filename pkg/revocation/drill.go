@@ -1,4 +1,4 @@
-package cluster
+package revocation
 
 import (
 	"context"
@@ -37,24 +37,24 @@ type Drill struct {
 	Told func(step string)
 }
 
-// DrillVerdict is what a drill came to.
-type DrillVerdict string
+// Verdict is what a drill came to.
+type Verdict string
 
 // The verdicts.
 const (
-	// DrillPassed: the revoked certificate is refused, and the good one is let in.
-	DrillPassed DrillVerdict = "passed"
-	// DrillLetIn: the revoked certificate is let in.
-	DrillLetIn DrillVerdict = "let-in"
-	// DrillShut: the good certificate is refused, too.
-	DrillShut DrillVerdict = "shut"
-	// DrillUnproven: a certificate that is not revoked was refused from the beginning, so that nothing can be said.
-	DrillUnproven DrillVerdict = "unproven"
+	// Passed: the revoked certificate is refused, and the good one is let in.
+	Passed Verdict = "passed"
+	// LetIn: the revoked certificate is let in.
+	LetIn Verdict = "let-in"
+	// Shut: the good certificate is refused, too.
+	Shut Verdict = "shut"
+	// Unproven: a certificate that is not revoked was refused from the beginning, so that nothing can be said.
+	Unproven Verdict = "unproven"
 )
 
 // A DrillResult says what a drill came to.
 type DrillResult struct {
-	Verdict DrillVerdict
+	Verdict Verdict
 	// Probe was revoked for the proof, Control was good; afterwards both are revoked.
 	Probe, Control inventory.Entry
 	// Before and After are the outcomes for both, before the revocation and after the reload.
@@ -127,7 +127,7 @@ func RunDrill(ctx context.Context, a *ca.Authority, d Drill) (result DrillResult
 		return result, err
 	}
 	if result.ProbeBefore != finding.Connected {
-		result.Verdict = DrillUnproven
+		result.Verdict = Unproven
 		return result, nil
 	}
 	told("revoking one of them")
@@ -143,7 +143,7 @@ func RunDrill(ctx context.Context, a *ca.Authority, d Drill) (result DrillResult
 	}
 	result.List = list.List
 	told("publishing the revocation list")
-	if result.Posted, err = PostList(d.Spots, cas[0], list.List, false); err != nil {
+	if result.Posted, err = Publish(d.Spots, cas[0], list.List, false); err != nil {
 		return result, err
 	}
 	told("reloading the daemon")
@@ -160,13 +160,13 @@ func RunDrill(ctx context.Context, a *ca.Authority, d Drill) (result DrillResult
 	}
 	switch {
 	case result.ControlAfter != finding.Connected:
-		result.Verdict, result.Message = DrillShut, message
+		result.Verdict, result.Message = Shut, message
 	case result.ProbeAfter == finding.Connected:
-		result.Verdict = DrillLetIn
+		result.Verdict = LetIn
 	case result.ProbeAfter != finding.ServerRejectsClient:
 		return result, fmt.Errorf("the connection with the revoked certificate came to nothing, it was not refused: %s: %s", result.ProbeAfter, result.Message)
 	default:
-		result.Verdict = DrillPassed
+		result.Verdict = Passed
 	}
 	return result, nil
 }

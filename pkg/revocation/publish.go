@@ -1,4 +1,4 @@
-package cluster
+package revocation
 
 import (
 	"bytes"
@@ -37,12 +37,12 @@ type Posted struct {
 	Old *crl.List
 }
 
-// PostList puts a revocation list of the authority into every place that trusts the authority. Everything is looked at before
+// Publish puts a revocation list of the authority into every place that trusts the authority. Everything is looked at before
 // anything is written: a list that is newer than the given one, or a file that is no list, is an error, and nothing is
 // changed. Each file is replaced at once, so that a daemon that starts meanwhile finds the old list or the new. The lists
 // of other CAs in a file stay. With dryRun nothing is written,
 // and list may be nil: one that is yet to be made.
-func PostList(spots []layout.Spot, issuer *certs.Certificate, list *crl.List, dryRun bool) ([]Posted, error) {
+func Publish(spots []layout.Spot, issuer *certs.Certificate, list *crl.List, dryRun bool) ([]Posted, error) {
 	var posted []Posted
 	var write []func() error
 	if list == nil && !dryRun {
