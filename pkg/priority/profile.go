@@ -1,6 +1,9 @@
 package priority
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Profile is a certificate verification profile, in GnuTLS's numbers (gnutls_certificate_verification_profiles_t): how
 // strong the keys and signatures of the peer's certificates must be.
@@ -55,14 +58,16 @@ var profileRows = map[Profile]profileRow{
 	ProfileSuiteB192: {"SUITEB192", LevelUltra},
 }
 
-// profileByName reads the value of min-verification-profile.
-var profileByName = func() map[string]Profile {
-	m := map[string]Profile{}
+// profileInFile reads the value of min-verification-profile in a system file: the same names in any case, except that
+// "very weak" has a space there (GnuTLS lib/profiles.c).
+func profileInFile(value string) (Profile, bool) {
 	for p, r := range profileRows {
-		m[r.name] = p
+		if equalFold(value, strings.ReplaceAll(r.name, "_", " ")) {
+			return p, true
+		}
 	}
-	return m
-}()
+	return ProfileNone, false
+}
 
 // String gives the name that a %PROFILE_ option has for it, NONE for no profile.
 func (p Profile) String() string {

@@ -197,7 +197,7 @@ func (s *System) resolve(b build) *settings {
 		case pick("TLS-DISABLED-GROUP", "TLS-ENABLED-GROUP", groupTable, &r.groups, &groups):
 		case pick("TLS-DISABLED-KX", "TLS-ENABLED-KX", kxTable, &r.kx, &kx):
 		case equalFold(e.name, "MIN-VERIFICATION-PROFILE"):
-			if p, ok := profileByName[strings.ToUpper(e.value)]; ok {
+			if p, ok := profileInFile(e.value); ok {
 				r.minProfile = p
 			}
 		case equalFold(e.name, "DEFAULT-PRIORITY-STRING"):

@@ -39,6 +39,25 @@ func TestParseSystemReadsKeywordsAsGnuTLSDoes(t *testing.T) {
 	}
 }
 
+// Recorded from libgnutls 3.7.9 (Debian 12): the level and profile of a priority structure under such a system file.
+func TestTheSystemFilesProfileIsReadByGnuTLSsNames(t *testing.T) {
+	for value, want := range map[string]priority.Profile{
+		"very weak": priority.ProfileVeryWeak, "VERY WEAK": priority.ProfileVeryWeak, "Very Weak": priority.ProfileVeryWeak,
+		"very_weak": priority.ProfileNone, "veryweak": priority.ProfileNone, "low": priority.ProfileLow, "LOW": priority.ProfileLow,
+		"none": priority.ProfileNone, "suiteb128": priority.ProfileSuiteB128, "suiteb192": priority.ProfileSuiteB192,
+		"future": priority.ProfileFuture, "medium": priority.ProfileMedium, "medium x": priority.ProfileNone,
+	} {
+		s := priority.ParseSystem([]byte("[overrides]\nmin-verification-profile = " + value + "\n"))
+		x, err := priority.Expand("NONE:+VERS-TLS1.2:+CIPHER-ALL:+MAC-ALL:+KX-ALL:+SIGN-ALL:+GROUP-ALL", priority.Options{System: s})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if x.Profile != want || x.Level != want.Level() {
+			t.Errorf("%q: profile %v, level %v, want %v", value, x.Profile, x.Level, want)
+		}
+	}
+}
+
 func TestSystemSaysWhatGnuTLSIgnores(t *testing.T) {
 	s := priority.ParseSystem([]byte("[global]\noverride-mode = both\nfoo = 1\nktls = true\n[bogus]\na=b\n"))
 	want := `[line 2: unknown override mode "both" line 3: unknown parameter "foo" in [global] line 6: unknown section [bogus]]`
