@@ -98,7 +98,7 @@ func (m mutator) sometimes(n int, b []byte) []byte {
 
 func (m mutator) algorithm() []byte {
 	a := slices.Concat(m.element(6, m.oneOf("2a8648ce3d040302", "2a8648ce3d040302", "2a8648ce3d040302",
-		"2a864886f70d01010b", longOID+"00", longOID+"05", longOID+"0504", longOID[2:], "2a83", "81", "")), m.oneOf("", "", "", "0500", "0500", "0101ff", "3003020101", "05"))
+		"2a864886f70d01010b", longOID+"00", longOID+"05", longOID+"0504", longOID+"0514", longOID[2:], "2a83", "81", "")), m.oneOf("", "", "", "0500", "0500", "0101ff", "3003020101", "05"))
 	if m.IntN(20) > 0 {
 		a = unhex("06082a8648ce3d040302")
 		if m.IntN(8) == 0 {
@@ -174,7 +174,7 @@ func (m mutator) generalName() []byte {
 
 func (m mutator) extension() []byte {
 	id := m.oneOf("551d0f", "551d13", "551d25", "551d0e", "551d23", "2a0304", "2a0305", "2a0306", "2a0307", "551d1f", "2a83", "",
-		"80", longOID+"05", longOID+"0405", longOID+"6405", longOID)
+		"80", longOID+"05", longOID+"0405", longOID+"6405", longOID+"6406", longOID+"660c", longOID)
 	value := m.oneOf("", "0500", "30030101ff", "3000", "03020106", "0403020106")
 	if m.IntN(2) == 0 {
 		id = m.oneOf("551d11", "551d11", "551d12")

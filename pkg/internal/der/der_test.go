@@ -3,6 +3,7 @@ package der_test
 import (
 	"encoding/hex"
 	"errors"
+	"strings"
 	"testing"
 
 	"github.com/virt-pki/virt-pki/pkg/internal/der"
@@ -48,6 +49,12 @@ func TestLengthsOfEveryFormAreRead(t *testing.T) {
 	}
 }
 
+// longOID is an OID whose text has 125 characters, for which libtasn1's buffer nearly is too small.
+var (
+	longOID     = "2a" + strings.Repeat("84ccd88504", 10) + "82b4ccd88504"
+	longOIDText = "1.2" + strings.Repeat(".1234567812", 10) + ".82838946436"
+)
+
 func TestOIDsAreWrittenAsLibtasn1Does(t *testing.T) {
 	for _, tt := range []struct {
 		text, want string
@@ -60,9 +67,12 @@ func TestOIDsAreWrittenAsLibtasn1Does(t *testing.T) {
 		{"060128", "1.0", nil},
 		{"060b2a81ffffffffffffffff7f", "1.2.-1", nil},
 		{"060b2a81808080808080808000", "1.2.-9223372036854775808", nil},
-		{"060b2a83ffffffffffffffff7f", "", der.ErrSyntax}, // 65 bits
-		{"0604550403" + "83", "2.5.4.3", nil},             // an arc that is not finished
-		{"060181", "0.1", nil},                            // unless it is the only one
+		{"060b2a83ffffffffffffffff7f", "", der.ErrSyntax},    // 65 bits
+		{"0604550403" + "83", "2.5.4.3", nil},                // an arc that is not finished
+		{"060181", "0.1", nil},                               // unless it is the only one
+		{"063b" + longOID + "0514", longOIDText + ".5", nil}, // of 130 characters the first 127
+		{"063b" + longOID + "0504", longOIDText + ".5", nil},
+		{"063a" + longOID + "64", longOIDText + ".1", nil}, // within an arc
 		{"0600", "", der.ErrSyntax},
 		{"060180", "", der.ErrSyntax},
 		{"0603558001", "", der.ErrSyntax},

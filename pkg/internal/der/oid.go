@@ -37,11 +37,17 @@ func trimOID(b []byte) ([]byte, error) {
 	return b[:end:end], nil
 }
 
-// OIDText writes the content octets of a checked OBJECT IDENTIFIER as libtasn1 does: arcs from 2^63 on are negative.
+// maxOIDText is the length at which libtasn1's decoder cuts the text of an OBJECT IDENTIFIER off: it writes it into a
+// buffer of 128 octets with the end of the string (lib/decoding.c). Two OIDs that differ behind it are the same to GnuTLS.
+const maxOIDText = 127
+
+// OIDText writes the content octets of a checked OBJECT IDENTIFIER as libtasn1 does: arcs from 2^63 on are negative, and
+// the text ends after 127 characters, also within an arc.
 func OIDText(contents []byte) string { return string(AppendOID(nil, contents)) }
 
 // AppendOID appends what OIDText gives.
 func AppendOID(dst, contents []byte) []byte {
+	start := len(dst)
 	value := uint64(0)
 	first := true
 	for i, c := range contents {
@@ -58,6 +64,9 @@ func AppendOID(dst, contents []byte) []byte {
 		dst = append(dst, '.')
 		dst = strconv.AppendInt(dst, int64(value), 10)
 		value = 0
+		if len(dst)-start >= maxOIDText {
+			return dst[:start+maxOIDText]
+		}
 	}
 	return dst
 }
