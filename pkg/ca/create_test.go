@@ -43,9 +43,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	status := m.Run()
-	peer.RemoveBuilt()
-	os.Exit(status)
+	peer.Main(m)
 }
 
 func spec(t testing.TB) Spec {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/internal/gnutls"
+	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
 func issue(t *testing.T, template *x509.Certificate) []byte {
@@ -94,7 +95,7 @@ func TestBrokenExtensionsAreReportedNotRefused(t *testing.T) {
 }
 
 func TestSerialHexIsWhatOpenSSLPrints(t *testing.T) {
-	openssl := needTool(t, "openssl")
+	peer.Need(t, "openssl")
 	base := issue(t, &x509.Certificate{SerialNumber: big.NewInt(0x1122), Subject: pkix.Name{CommonName: "a"}})
 	for _, serial := range []string{"0001", "0abc", "7fff", "80ff", "ffff", "ff00", "0000"} {
 		text := bytes.Replace(base, unhex("02021122"), unhex("0202"+serial), 1)
@@ -102,7 +103,7 @@ func TestSerialHexIsWhatOpenSSLPrints(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		command := exec.Command(openssl, "x509", "-noout", "-serial", "-inform", "DER")
+		command := exec.Command("openssl", "x509", "-noout", "-serial", "-inform", "DER")
 		command.Stdin = bytes.NewReader(text)
 		out, err := command.Output()
 		if err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
 func makeRequest(t *testing.T, subject string) []byte {
@@ -92,10 +93,11 @@ func TestARequestThatCannotBeUsedIsRefusedWithARemedy(t *testing.T) {
 }
 
 func TestParseRequestReadsWhatOpenSSLAndCerttoolMake(t *testing.T) {
+	peer.Need(t, "openssl", "certtool")
 	dir := t.TempDir()
 	key := filepath.Join(dir, "key.pem")
 	run := func(program string, args ...string) []byte {
-		out, err := exec.Command(needTool(t, program), args...).CombinedOutput()
+		out, err := exec.Command(program, args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("%s %q: %v: %s", program, args, err, out)
 		}
@@ -124,17 +126,4 @@ func TestParseRequestReadsWhatOpenSSLAndCerttoolMake(t *testing.T) {
 			t.Errorf("%s: got %q %+v, want %q in some order", file, got, r, subject)
 		}
 	}
-}
-
-// needTool gives the path of a program or skips.
-func needTool(tb testing.TB, program string) string {
-	tb.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		if os.Getenv("VIRT_PKI_REQUIRE_PEERS") == "1" {
-			tb.Fatalf("%s is not installed", program)
-		}
-		tb.Skipf("%s is not installed", program)
-	}
-	return path
 }

@@ -15,14 +15,15 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/internal/der"
+	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
 // runQueryDN runs the real tool on a file with these contents. A status of -6 is SIGABRT.
-func runQueryDN(tool, path string, contents []byte) (rc int, out, stderr string, err error) {
+func runQueryDN(path string, contents []byte) (rc int, out, stderr string, err error) {
 	if err := os.WriteFile(path, contents, 0o600); err != nil {
 		return 0, "", "", err
 	}
-	command := exec.Command(tool, path)
+	command := exec.Command("virt-pki-query-dn", path)
 	command.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
 	var o, e bytes.Buffer
 	command.Stdout, command.Stderr = &o, &e
@@ -38,14 +39,14 @@ func runQueryDN(tool, path string, contents []byte) (rc int, out, stderr string,
 	return rc, o.String(), e.String(), nil
 }
 
-// subjects are odd subjects for the real tool, in hexadecimal; the first ones make it abort.
+// subjects are odd subjects for the real "virt-pki-query-dn", in hexadecimal; the first ones make it abort.
 var subjects = []string{"30023100", "300431023000", "300431003100", "3000", "300c310a300806035504030c0161",
 	"300e310a300806035504030c01613100", "300e3100310a300806035504030c0161", "300c310a300806035504030c0000",
 	"300c310a300806035504031e0061", "300b3109300706035504030c00", "300b31093007060355040613" + "00",
 	"300f310d300b06035504030c04c3a92c20", "3010310e300c0603550403140561ff62632c"}
 
 func TestTheInstalledToolPrintsWhatQueryDNGives(t *testing.T) {
-	tool := needTool(t, "virt-pki-query-dn")
+	peer.Need(t, "virt-pki-query-dn")
 	var files [][]byte
 	for _, c := range queryCases(t) {
 		if file := c.input(); file != nil {
@@ -77,7 +78,7 @@ func TestTheInstalledToolPrintsWhatQueryDNGives(t *testing.T) {
 			defer wg.Done()
 			path := filepath.Join(dir, fmt.Sprintf("cert%d.pem", w))
 			for i := w; i < len(files); i += workers {
-				wantRC, wantOut, wantErr, err := runQueryDN(tool, path, files[i])
+				wantRC, wantOut, wantErr, err := runQueryDN(path, files[i])
 				if err != nil {
 					t.Error(err)
 					return

@@ -15,16 +15,8 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
+	"github.com/virt-pki/virt-pki/pkg/internal/vectors"
 )
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 func TestDistributionPoints(t *testing.T) {
 	ca := testpki.NewCA(t)
@@ -52,7 +44,7 @@ func TestDistributionPoints(t *testing.T) {
 					text += string(r)
 				}
 			}
-			leaf := ca.Server("x", testpki.Extension(asn1.ObjectIdentifier{2, 5, 29, 31}, false, unhex(t, text)))
+			leaf := ca.Server("x", testpki.Extension(asn1.ObjectIdentifier{2, 5, 29, 31}, false, vectors.Hex(t, text)))
 			cert, err := certs.Import(leaf.DER)
 			if err != nil {
 				t.Fatal(err)
@@ -111,7 +103,7 @@ func scopedList(t testing.TB, ca *testpki.CA, scope []byte, entry ...pkix.Extens
 
 func TestScope(t *testing.T) {
 	ca := testpki.NewCA(t)
-	l := scopedList(t, ca, unhex(t, "3013a007a0058603613a628201ff830205608401ff"))
+	l := scopedList(t, ca, vectors.Hex(t, "3013a007a0058603613a628201ff830205608401ff"))
 	s := l.Scope
 	if s == nil || !s.OnlyCA || s.OnlyUser || !s.Indirect || s.OnlyAttribute || s.Reasons != 6 || len(s.Names) != 1 || string(s.Names[0].Value) != "a:b" {
 		t.Errorf("%+v", s)
@@ -122,7 +114,7 @@ func TestScope(t *testing.T) {
 	if err := l.Validate(imported(t, ca), noon); !errors.Is(err, ErrPartial) {
 		t.Errorf("Validate: %v", err)
 	}
-	damaged := scopedList(t, ca, unhex(t, "0500"))
+	damaged := scopedList(t, ca, vectors.Hex(t, "0500"))
 	if damaged.Scope != nil || len(damaged.UnknownCritical) != 1 || damaged.UnknownCritical[0] != "2.5.29.28" {
 		t.Errorf("%+v %v", damaged.Scope, damaged.UnknownCritical)
 	}
@@ -130,7 +122,7 @@ func TestScope(t *testing.T) {
 
 func TestEntriesOfOthersAndUnknownExtensions(t *testing.T) {
 	ca := testpki.NewCA(t)
-	other := unhex(t, "3010310e300c06035504030c054f74686572") // CN=Other
+	other := vectors.Hex(t, "3010310e300c06035504030c054f74686572") // CN=Other
 	names := append([]byte{0x30, byte(len(other) + 2), 0xa4, byte(len(other))}, other...)
 	l := scopedList(t, ca, nil, pkix.Extension{Id: asn1.ObjectIdentifier{2, 5, 29, 29}, Critical: true, Value: names},
 		pkix.Extension{Id: asn1.ObjectIdentifier{1, 2, 3}, Critical: true, Value: []byte{5, 0}})
@@ -153,7 +145,7 @@ func FuzzDistributionPoints(f *testing.F) {
 	}
 	for _, s := range []string{"3009 3007 a005 a003 8201 61", "300b 3009 a007 a005 8603 613a62", "3015 3013 a011 a10f 300d 0603550403 0c06 706f696e7431",
 		"300f 300d a007 a005 8603 613a62 8102 0560", "301a 3018 a216 a414 3012 3110 300e 0603550403 0c07 4f74686572204c", "8301ff 8101ff"} {
-		f.Add(unhex(f, strings.ReplaceAll(s, " ", "")))
+		f.Add(vectors.Hex(f, strings.ReplaceAll(s, " ", "")))
 	}
 	f.Fuzz(func(t *testing.T, value []byte) {
 		c := &certs.Certificate{Issuer: issuer.Subject, Extensions: []certs.Extension{{OID: oidDistributionPoints, Value: value}}}

@@ -13,21 +13,14 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/internal/der"
+	"github.com/virt-pki/virt-pki/pkg/internal/peer"
+	"github.com/virt-pki/virt-pki/pkg/internal/vectors"
 )
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 // attribute is SET { SEQUENCE { OID, value } } with both in hexadecimal.
 func attribute(t testing.TB, oid, value string) []byte {
 	t.Helper()
-	return der.Append(nil, 0x31, der.Append(nil, 0x30, append(der.Append(nil, 6, unhex(t, oid)), unhex(t, value)...)))
+	return der.Append(nil, 0x31, der.Append(nil, 0x30, append(der.Append(nil, 6, vectors.Hex(t, oid)), vectors.Hex(t, value)...)))
 }
 
 func name(rdns ...[]byte) []byte { return der.Append(nil, 0x30, slices.Concat(rdns...)) }
@@ -339,7 +332,7 @@ func TestNamesThatShouldNotBeIssued(t *testing.T) {
 }
 
 func TestOpenSSLPrintsWhatOpenSSLGives(t *testing.T) {
-	openssl := needTool(t, "openssl")
+	peer.Need(t, "openssl")
 	texts := []string{"C=GB,O=Red Hat,CN=name", `O=Red Hat\, Inc.,CN=a+UID=b,CN=c`, `CN=\ a\ `, `CN=\#a`, `CN=a"b\\c`, `CN=a\<b\>\;\+`,
 		"CN=é日本😀", "CN=a\n\t\x7f", "EMAIL=a@b,DC=c,surName=d,givenName=e,street=f,dnQualifier=g,gender=M", "1.2.3.4=#0c0161",
 		"CN=#140161", "CN=#1e0400e90041", "CN=#1c0400000041", "CN=#160161", "CN=#1403e9e8e7", "CN=#30030c0161", "2.5.4.97=#0c0161",
@@ -353,7 +346,7 @@ func TestOpenSSLPrintsWhatOpenSSLGives(t *testing.T) {
 			t.Errorf("%q: %v", text, err)
 			continue
 		}
-		command := exec.Command(openssl, "x509", "-noout", "-subject", "-inform", "DER")
+		command := exec.Command("openssl", "x509", "-noout", "-subject", "-inform", "DER")
 		command.Stdin = strings.NewReader(string(certificate(n.DER())))
 		out, err := command.CombinedOutput()
 		if err != nil {
@@ -367,13 +360,13 @@ func TestOpenSSLPrintsWhatOpenSSLGives(t *testing.T) {
 }
 
 func TestCerttoolPrintsWhatCerttoolGives(t *testing.T) {
-	certtool := needTool(t, "certtool")
+	peer.Need(t, "certtool")
 	for _, text := range []string{"C=GB,O=Red Hat,CN=name", `O=Red Hat\, Inc.,CN=a+UID=b,CN=c`, `CN=\ a\ ,EMAIL=a@b`, "CN=é"} {
 		n, err := dn.Parse(text)
 		if err != nil {
 			t.Fatal(err)
 		}
-		command := exec.Command(certtool, "-i", "--inder")
+		command := exec.Command("certtool", "-i", "--inder")
 		command.Stdin = strings.NewReader(string(certificate(n.DER())))
 		out, _ := command.Output() // its status tells of the certificate's odd key
 		if want := "\tSubject: " + n.Certtool() + "\n"; !strings.Contains(string(out), want) {

@@ -4,8 +4,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"math/rand/v2"
-	"os"
-	"os/exec"
 	"slices"
 	"testing"
 
@@ -201,17 +199,4 @@ func TestTextAgreesWithTheInstalledLibraryOnGeneratedNames(t *testing.T) {
 			t.Errorf("only %d cases of kind %q: the generator is too tame", count[kind], kind)
 		}
 	}
-}
-
-// needTool gives the path of a program or skips.
-func needTool(tb testing.TB, program string) string {
-	tb.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		if os.Getenv("VIRT_PKI_REQUIRE_PEERS") == "1" {
-			tb.Fatalf("%s is not installed", program)
-		}
-		tb.Skipf("%s is not installed", program)
-	}
-	return path
 }

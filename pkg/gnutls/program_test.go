@@ -22,9 +22,7 @@ import (
 func TestMain(m *testing.M) {
 	switch os.Getenv("STAND_IN") {
 	case "":
-		status := m.Run()
-		peer.RemoveBuilt()
-		os.Exit(status)
+		peer.Main(m)
 	case "crash":
 		os.Stderr.WriteString("fatal error: unexpected signal\nmore\n")
 		os.Exit(2)

@@ -23,8 +23,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 )
 
-// When the environment names an inventory, the test program is one of the processes of
-// TestSeveralProcessesLoseNothing.
+// When the environment names an inventory, the test program is one of the processes of recordAsProcesses.
 func TestMain(m *testing.M) {
 	if path := os.Getenv("INVENTORY_TEST_PATH"); path != "" {
 		if err := recordAsProcess(path, os.Getenv("INVENTORY_TEST_NAME")); err != nil {
@@ -337,17 +336,7 @@ func TestTroubleOfTheFileSystemIsNamed(t *testing.T) {
 		}
 	}
 	t.Run("locked", func(t *testing.T) {
-		one := create(t)
-		two, err := Open(ctx, one.Path())
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer two.Close()
-		tx, err := one.db.Beginx()
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer tx.Rollback()
+		two := locked(t)
 		if _, err := two.db.Exec("PRAGMA busy_timeout = 50"); err != nil {
 			t.Fatal(err)
 		}
@@ -381,18 +370,25 @@ func TestTroubleOfTheFileSystemIsNamed(t *testing.T) {
 	})
 }
 
-func TestAnEndedContextEndsTheWait(t *testing.T) {
+// locked gives an inventory that another connection has locked for as long as the test runs.
+func locked(t *testing.T) *Inventory {
+	t.Helper()
 	one := create(t)
 	two, err := Open(context.Background(), one.Path())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer two.Close()
+	t.Cleanup(func() { two.Close() })
 	tx, err := one.db.Beginx()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer tx.Rollback()
+	t.Cleanup(func() { tx.Rollback() })
+	return two
+}
+
+func TestAnEndedContextEndsTheWait(t *testing.T) {
+	two := locked(t)
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	start := time.Now()
@@ -428,20 +424,17 @@ func recordAsProcess(path, name string) error {
 
 const processes, processEntries = 8, 25
 
-func TestSeveralProcessesLoseNothing(t *testing.T) {
+// recordAsProcesses lets several processes record at the same time, and looks whether all is there.
+func recordAsProcesses(t *testing.T, source string) {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
-		t.Fatal(err)
-	}
-	// The file is empty, so that the processes also compete for the migrations.
-	path := filepath.Join(t.TempDir(), "inventory.db")
-	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var running []*exec.Cmd
 	for i := range processes {
 		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), "INVENTORY_TEST_PATH="+path, fmt.Sprintf("INVENTORY_TEST_NAME=%d", i+1))
+		cmd.Env = append(os.Environ(), "INVENTORY_TEST_PATH="+source, fmt.Sprintf("INVENTORY_TEST_NAME=%d", i+1))
 		cmd.Stderr = os.Stderr
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
@@ -453,18 +446,24 @@ func TestSeveralProcessesLoseNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	inv, err := Open(context.Background(), path)
+	inv, err := Open(context.Background(), source)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer inv.Close()
 	es, err := inv.List(context.Background(), Filter{States: []State{Published}})
-	if err != nil {
+	if err != nil || len(es) != processes*processEntries {
+		t.Errorf("%d published entries, want %d; %v", len(es), processes*processEntries, err)
+	}
+}
+
+func TestSeveralProcessesLoseNothing(t *testing.T) {
+	// The file is empty, so that the processes also compete for the migrations.
+	path := filepath.Join(t.TempDir(), "inventory.db")
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if len(es) != processes*processEntries {
-		t.Errorf("%d published entries, want %d", len(es), processes*processEntries)
-	}
+	recordAsProcesses(t, path)
 }
 
 func TestCfsslReadsAndRevokesWhatWeRecord(t *testing.T) {

@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"math/big"
 	"net/netip"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -283,35 +281,8 @@ func TestListsMadeAtTheSameTimeNeverTakeARevocationBack(t *testing.T) {
 }
 
 func TestSeveralProcessesShareAPostgreSQL(t *testing.T) {
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
 	source := peer.StartPostgreSQL(t).Database(t, "inventory") // empty: they also compete for the migrations
-	var running []*exec.Cmd
-	for i := range processes {
-		cmd := exec.Command(self)
-		cmd.Env = append(os.Environ(), "INVENTORY_TEST_PATH="+source, fmt.Sprintf("INVENTORY_TEST_NAME=%d", i+1))
-		cmd.Stderr = os.Stderr
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		running = append(running, cmd)
-	}
-	for _, cmd := range running {
-		if err := cmd.Wait(); err != nil {
-			t.Error(err)
-		}
-	}
-	inv, err := Open(context.Background(), source)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer inv.Close()
-	es, err := inv.List(context.Background(), Filter{States: []State{Published}})
-	if err != nil || len(es) != processes*processEntries {
-		t.Errorf("%d published entries, want %d; %v", len(es), processes*processEntries, err)
-	}
+	recordAsProcesses(t, source)
 }
 
 func TestADatabaseThatIsGoneIsSaidSo(t *testing.T) {

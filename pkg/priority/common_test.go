@@ -1,13 +1,11 @@
 package priority_test
 
 import (
-	"bufio"
-	"compress/gzip"
 	"errors"
-	"os"
 	"strings"
 	"testing"
 
+	"github.com/virt-pki/virt-pki/pkg/internal/vectors"
 	"github.com/virt-pki/virt-pki/pkg/priority"
 )
 
@@ -24,19 +22,10 @@ func expand(t testing.TB, s string, o priority.Options) *priority.Expansion {
 }
 
 func TestCommonAgreesWithRecordedHandshakes(t *testing.T) {
-	f, err := os.Open("testdata/pairs.tsv.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	agreed, failed := 0, 0
-	for s := bufio.NewScanner(z); s.Scan(); {
+	for _, line := range vectors.Lines(t, "testdata/pairs.tsv.gz") {
 		// key, client, server, and either "-" or version, suite, group, signature.
-		f := strings.Split(s.Text(), "\t")
+		f := strings.Split(line, "\t")
 		client, server := expand(t, f[1], priority.Options{}), expand(t, f[2], priority.Options{})
 		want := strings.Join(f[3:], " ")
 		a, err := priority.Common(client, server, keyWords[f[0]])

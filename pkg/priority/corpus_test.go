@@ -1,8 +1,6 @@
 package priority_test
 
 import (
-	"bufio"
-	"compress/gzip"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -12,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/virt-pki/virt-pki/pkg/internal/vectors"
 	"github.com/virt-pki/virt-pki/pkg/priority"
 )
 
@@ -74,33 +73,6 @@ func (r record) String() string {
 	return r.S
 }
 
-func readCorpus(t testing.TB, name string) []record {
-	t.Helper()
-	f, err := os.Open(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var out []record
-	s := bufio.NewScanner(z)
-	s.Buffer(nil, 1<<20)
-	for s.Scan() {
-		var r record
-		if err := json.Unmarshal(s.Bytes(), &r); err != nil {
-			t.Fatalf("%s: record %d: %v", name, len(out)+1, err)
-		}
-		out = append(out, r)
-	}
-	if err := s.Err(); err != nil {
-		t.Fatal(err)
-	}
-	return out
-}
-
 func readSystem(t testing.TB, name string) *priority.System {
 	t.Helper()
 	if name == "" {
@@ -114,7 +86,7 @@ func readSystem(t testing.TB, name string) *priority.System {
 }
 
 func TestExpandAgreesWithTheRecordedCorpusInEveryField(t *testing.T) {
-	records := readCorpus(t, filepath.Join("testdata", "corpus.jsonl.gz"))
+	records := vectors.JSON[record](t, filepath.Join("testdata", "corpus.jsonl.gz"))
 	if len(records) != 600 {
 		t.Fatalf("the corpus has %d records, want 600", len(records))
 	}

@@ -1,14 +1,9 @@
 package priority_test
 
 import (
-	"os"
 	"testing"
 
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
-func TestMain(m *testing.M) {
-	status := m.Run()
-	peer.RemoveBuilt()
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { peer.Main(m) }

@@ -1,35 +1,22 @@
 package priority_test
 
 import (
-	"bufio"
-	"compress/gzip"
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
+	"github.com/virt-pki/virt-pki/pkg/internal/vectors"
 	"github.com/virt-pki/virt-pki/pkg/priority"
 )
 
 func TestExpandAgreesWithRecordedListsAndHellosOfGnuTLS38(t *testing.T) {
-	f, err := os.Open("testdata/lists-3.8.tsv.gz")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	z, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
 	n := 0
-	scanner := bufio.NewScanner(z)
-	scanner.Buffer(nil, 1<<20)
-	for scanner.Scan() {
-		f := strings.Split(scanner.Text(), "\t")
+	for _, line := range vectors.Lines(t, "testdata/lists-3.8.tsv.gz") {
+		f := strings.Split(line, "\t")
 		r, err := priority.ParseRelease(f[0])
 		if err != nil {
 			t.Fatal(err)

@@ -28,9 +28,7 @@ const dialHere = "VIRT_PKI_TEST_DIAL"
 func TestMain(m *testing.M) {
 	text, ok := os.LookupEnv(dialHere)
 	if !ok {
-		status := m.Run()
-		peer.RemoveBuilt()
-		os.Exit(status)
+		peer.Main(m)
 	}
 	r, err := Dial(context.Background(), text, Options{Env: os.Environ(), At: time.Now(), Clock: time.Now,
 		URI: uri.Options{Root: os.Geteuid() == 0, Home: os.Getenv("HOME"), ConfigHome: os.Getenv("XDG_CONFIG_HOME"), RuntimeDir: os.Getenv("XDG_RUNTIME_DIR")}})

@@ -8,21 +8,13 @@ import (
 	"io"
 	"net"
 	"runtime"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-)
 
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(strings.NewReplacer(" ", "", "\n", "", "\t", "").Replace(s))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
+	"github.com/virt-pki/virt-pki/pkg/internal/vectors"
+)
 
 // play answers, over a pipe, each of the client's messages with the next of replies, and gives what the client sent.
 func play(t testing.TB, replies ...[]byte) (*Client, func() [][]byte) {
@@ -57,11 +49,11 @@ func play(t testing.TB, replies ...[]byte) (*Client, func() [][]byte) {
 func TestTheBytesAreLibvirts(t *testing.T) {
 	ctx := context.Background()
 	c, sent := play(t,
-		unhex(t, "00000024 20008086 00000001 00000042 00000001 00000000 00000000 00000001 00000000"),
-		unhex(t, "0000001c 20008086 00000001 00000001 00000001 00000001 00000000"),
-		unhex(t, "00000024 20008086 00000001 0000003b 00000001 00000002 00000000 00000002 766d0000"),
-		unhex(t, "00000024 20008086 00000001 0000009d 00000001 00000003 00000000 00000000 00895440"),
-		unhex(t, "0000001c 20008086 00000001 00000002 00000001 00000004 00000000"))
+		vectors.Hex(t, "00000024 20008086 00000001 00000042 00000001 00000000 00000000 00000001 00000000"),
+		vectors.Hex(t, "0000001c 20008086 00000001 00000001 00000001 00000001 00000000"),
+		vectors.Hex(t, "00000024 20008086 00000001 0000003b 00000001 00000002 00000000 00000002 766d0000"),
+		vectors.Hex(t, "00000024 20008086 00000001 0000009d 00000001 00000003 00000000 00000000 00895440"),
+		vectors.Hex(t, "0000001c 20008086 00000001 00000002 00000001 00000004 00000000"))
 	types, err := c.AuthList(ctx)
 	if err != nil || len(types) != 1 || types[0] != AuthNone {
 		t.Fatal(types, err)
@@ -79,11 +71,11 @@ func TestTheBytesAreLibvirts(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := [][]byte{
-		unhex(t, "0000001c 20008086 00000001 00000042 00000000 00000000 00000000"),
-		unhex(t, "00000038 20008086 00000001 00000001 00000000 00000001 00000000 00000001 0000000f 746573743a2f2f2f64656661756c7400 00000001"),
-		unhex(t, "0000001c 20008086 00000001 0000003b 00000000 00000002 00000000"),
-		unhex(t, "0000001c 20008086 00000001 0000009d 00000000 00000003 00000000"),
-		unhex(t, "0000001c 20008086 00000001 00000002 00000000 00000004 00000000"),
+		vectors.Hex(t, "0000001c 20008086 00000001 00000042 00000000 00000000 00000000"),
+		vectors.Hex(t, "00000038 20008086 00000001 00000001 00000000 00000001 00000000 00000001 0000000f 746573743a2f2f2f64656661756c7400 00000001"),
+		vectors.Hex(t, "0000001c 20008086 00000001 0000003b 00000000 00000002 00000000"),
+		vectors.Hex(t, "0000001c 20008086 00000001 0000009d 00000000 00000003 00000000"),
+		vectors.Hex(t, "0000001c 20008086 00000001 00000002 00000000 00000004 00000000"),
 	}
 	if diff := cmp.Diff(want, sent()); diff != "" {
 		t.Errorf("-want +sent\n%s", diff)
@@ -174,7 +166,7 @@ func TestAnswersThatAreNoneAreRefusedInWords(t *testing.T) {
 		{"bytes left over", reply(0, 0, 0, 0, 1, 2, 3, 4), "undecodable answer: 4 bytes are left over"},
 		{"an error that cannot be decoded", message(programRemote, 66, typeReply, 0, 1, []byte{0, 0, 0, 5, 0, 0, 0, 7, 0, 0, 0, 9}),
 			"undecodable error: 9 is no boolean"},
-		{"an error with a huge text", message(programRemote, 66, typeReply, 0, 1, unhex(t, "00000005 00000007 00000001 ffffffff")),
+		{"an error with a huge text", message(programRemote, 66, typeReply, 0, 1, vectors.Hex(t, "00000005 00000007 00000001 ffffffff")),
 			"undecodable error: a length of 4294967295 is beyond the limit of 4194304"},
 		{"nothing but events", bytes.Repeat(message(programRemote, 362, typeMessage, 0, 0, nil), maxEvents), "1000 messages came and none was the answer"},
 	} {

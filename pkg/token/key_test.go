@@ -23,11 +23,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/token"
 )
 
-func TestMain(m *testing.M) {
-	status := m.Run()
-	peer.RemoveBuilt()
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { peer.Main(m) }
 
 // uri reads a URI of a test.
 func uri(t *testing.T, text string) token.URI {

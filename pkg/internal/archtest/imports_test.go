@@ -98,10 +98,11 @@ var allowed = map[string][]string{
 	"pkg/internal/gnutls":   {},
 	"pkg/internal/peer":     {},
 	"pkg/internal/testpki":  {},
+	"pkg/internal/vectors":  {},
 }
 
 // testOnly are the packages that nothing but tests may import.
-var testOnly = []string{"pkg/internal/archtest", "pkg/internal/gnutls", "pkg/internal/peer", "pkg/internal/testpki"}
+var testOnly = []string{"pkg/internal/archtest", "pkg/internal/gnutls", "pkg/internal/peer", "pkg/internal/testpki", "pkg/internal/vectors"}
 
 // doors says through which packages a dependency comes in; the longest prefix of the import path counts. A dependency
 // with no packages is for tests. docs/architecture.md gives each one's reason.

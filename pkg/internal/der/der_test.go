@@ -7,16 +7,8 @@ import (
 	"testing"
 
 	"github.com/virt-pki/virt-pki/pkg/internal/der"
+	"github.com/virt-pki/virt-pki/pkg/internal/vectors"
 )
-
-func unhex(t testing.TB, s string) []byte {
-	t.Helper()
-	b, err := hex.DecodeString(s)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
 
 func TestLengthsOfEveryFormAreRead(t *testing.T) {
 	for _, tt := range []struct {
@@ -37,13 +29,13 @@ func TestLengthsOfEveryFormAreRead(t *testing.T) {
 		{"", "", der.ErrTag},
 		{"0c84", "", nil}, // breaks off at the very end: counts as 0
 	} {
-		d := der.NewDecoder(unhex(t, tt.text))
+		d := der.NewDecoder(vectors.Hex(t, tt.text))
 		got, err := d.Contents(der.UTF8String)
 		if hex.EncodeToString(got) != tt.want || !errors.Is(err, tt.err) {
 			t.Errorf("%s: got %x, %v, want %s, %v", tt.text, got, err, tt.want, tt.err)
 		}
 	}
-	inner := der.NewInnerDecoder(unhex(t, "0c84"))
+	inner := der.NewInnerDecoder(vectors.Hex(t, "0c84"))
 	if _, err := inner.Contents(der.UTF8String); !errors.Is(err, der.ErrSyntax) {
 		t.Errorf("a length that breaks off inside of another text: %v", err)
 	}
@@ -77,7 +69,7 @@ func TestOIDsAreWrittenAsLibtasn1Does(t *testing.T) {
 		{"060180", "", der.ErrSyntax},
 		{"0603558001", "", der.ErrSyntax},
 	} {
-		d := der.NewDecoder(unhex(t, tt.text))
+		d := der.NewDecoder(vectors.Hex(t, tt.text))
 		oid, err := d.ObjectID()
 		got := ""
 		if err == nil {
@@ -104,7 +96,7 @@ func TestANameIsCheckedToItsEnds(t *testing.T) {
 		"300b310a300806035504030c0161":     der.ErrSyntax, // the RDN goes beyond the name
 		"3080310a300806035504030c01610000": der.ErrSyntax,
 	} {
-		d := der.NewDecoder(unhex(t, text))
+		d := der.NewDecoder(vectors.Hex(t, text))
 		if _, err := d.Name(); !errors.Is(err, want) {
 			t.Errorf("%s: got %v, want %v", text, err, want)
 		}
@@ -121,8 +113,8 @@ func TestAppendedElementsAreRead(t *testing.T) {
 }
 
 func FuzzDecoder(f *testing.F) {
-	f.Add(unhex(f, "300c310a300806035504030c0161"))
-	f.Add(unhex(f, "1f8100840000"))
+	f.Add(vectors.Hex(f, "300c310a300806035504030c0161"))
+	f.Add(vectors.Hex(f, "1f8100840000"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		for _, d := range []der.Decoder{der.NewDecoder(text), der.NewInnerDecoder(text)} {
 			for _, read := range []func(*der.Decoder) error{

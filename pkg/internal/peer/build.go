@@ -42,12 +42,13 @@ func Build(t testing.TB, name string) string {
 	return path
 }
 
-// RemoveBuilt removes what Build has built; a TestMain calls it at the end.
-func RemoveBuilt() {
+// Main is the TestMain of a package that calls Build: it runs the tests, removes what was built, and exits.
+func Main(m *testing.M) {
+	status := m.Run()
 	built.Lock()
 	defer built.Unlock()
 	if built.dir != "" {
 		_ = os.RemoveAll(built.dir)
-		built.dir, built.paths = "", nil
 	}
+	os.Exit(status)
 }
