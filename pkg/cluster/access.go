@@ -6,6 +6,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dnmatch"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 )
 
 // ruleKeptOut is about allow lists in a cluster file.
@@ -71,7 +72,7 @@ func (d *comparison) judgeAccess(a Access, client string, hosts []string) {
 		if decision.Aborts {
 			message = fmt.Sprintf("the list %q would end the daemon when %q connects", a.List, subject)
 		}
-		f := ruleKeptOut.Finding(fmt.Sprintf("%s:%d", d.File, d.Line(client)), message+", on "+some(hosts)+reasonOf(decision.Reason))
+		f := ruleKeptOut.Finding(fmt.Sprintf("%s:%d", d.File, d.Line(client)), message+", on "+hint.Few(hosts)+reasonOf(decision.Reason))
 		f.Remedy = fmt.Sprintf("add the pattern %q to [dn_lists.%s]", decision.Suggestion, a.List)
 		d.changes.Findings = append(d.changes.Findings, f)
 	}

@@ -867,7 +867,7 @@ func (w *applier) setModes(ctx context.Context, steps []Step) error {
 			return d.Root().Lchown(name, uid, gid)
 		})
 		if err != nil {
-			return fmt.Errorf("changing %q: %w", s.Files[0], reason(err))
+			return fmt.Errorf("changing %q: %w", s.Files[0], durable.Reason(err))
 		}
 		w.done(s, Done{})
 	}

@@ -541,7 +541,7 @@ func settled(t *testing.T, when, dir string) {
 		if e.State == inventory.Issued {
 			t.Errorf("%s: %s of %s is neither published nor abandoned", when, e.Serial, e.Host)
 		}
-		if inForce(e) {
+		if e.InForce() {
 			if !lying[string(e.PEM)] && (e.Host != "admin" || e.Layout != "qemu") {
 				t.Errorf("%s: %s of %s (%s) is in force and lies nowhere", when, e.Serial, e.Host, e.Layout)
 			}

@@ -245,7 +245,7 @@ func (d *comparison) judgeWant(ref placeRef, index int, items []sighting) whose 
 func (d *comparison) lastOf(w want) *inventory.Entry {
 	var last *inventory.Entry
 	for _, i := range d.byIdentity[identityOf(w.member.Name, w.role, string(w.kind))] {
-		if e := &d.known.Entries[i]; inForce(*e) && e.State == inventory.Published {
+		if e := &d.known.Entries[i]; e.InForce() && e.State == inventory.Published {
 			last = e
 		}
 	}
@@ -379,7 +379,7 @@ func (d *comparison) judgePair(step Step, w want, certFiles, keyFiles []sighting
 func (d *comparison) older(w want, current inventory.Entry) bool {
 	for _, i := range d.byIdentity[identityOf(w.member.Name, w.role, string(w.kind))] {
 		e := &d.known.Entries[i]
-		if e.Key != current.Key && inForce(*e) && !e.Created.After(current.Created) && !d.inPlace[i] {
+		if e.Key != current.Key && e.InForce() && !e.Created.After(current.Created) && !d.inPlace[i] {
 			return true
 		}
 	}
@@ -658,7 +658,7 @@ func (d *comparison) judgeCA(step *Step, s sighting, ours, theirs int) bool {
 			}
 		}
 		if len(others) > 0 {
-			d.note(step.Member, "", "%s also trusts %s", name, some(others))
+			d.note(step.Member, "", "%s also trusts %s", name, hint.Few(others))
 		}
 		return true
 	case theirs > 0 && d.allow.Adopt:
@@ -825,7 +825,7 @@ func (d *comparison) dropped() {
 	gone := map[string]int{}
 	var order []string
 	for i, e := range d.known.Entries {
-		if !inForce(e) || e.State == inventory.Foreign || !e.NotAfter.After(d.now) || d.inPlace[i] {
+		if !e.InForce() || e.State == inventory.Foreign || !e.NotAfter.After(d.now) || d.inPlace[i] {
 			continue
 		}
 		key := e.Host + "\x00" + e.Role.String() + "\x00" + e.Layout

@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
-	"path"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +13,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
@@ -122,31 +121,18 @@ func (w *Watch) add(e Ending) {
 // Inventory adds what is in force, and remembers the others, so that they are recognised when they are found on disk.
 func (w *Watch) Inventory(entries []inventory.Entry) {
 	for _, e := range entries {
-		if migrates(e) && !slices.Contains(w.migrating, e.Host) && inForce(e) {
+		if migrates(e) && !slices.Contains(w.migrating, e.Host) && e.InForce() {
 			w.migrating = append(w.migrating, e.Host)
 		}
 	}
 	for _, e := range entries {
 		end := Ending{Kind: EndOfCertificate, Name: e.Host, Role: e.Role, Layout: e.Layout, Serial: e.Serial, Subject: e.Subject,
-			NotBefore: e.NotBefore, NotAfter: e.NotAfter, State: e.State, Revoked: e.Revoked != nil, raw: rawOf(e.PEM)}
+			NotBefore: e.NotBefore, NotAfter: e.NotAfter, State: e.State, Revoked: e.Revoked != nil, raw: e.DER()}
 		if end.Name == "" {
 			end.Name = e.CommonName
 		}
 		w.add(end)
 	}
-}
-
-// rawOf gives the DER of a certificate in PEM, as far as it can be read.
-func rawOf(text []byte) []byte {
-	c, err := certs.ImportPEM(text)
-	if err != nil {
-		return text
-	}
-	return c.Raw
-}
-
-func inForce(e inventory.Entry) bool {
-	return e.Revoked == nil && e.State != inventory.Superseded && e.State != inventory.Abandoned
 }
 
 // migrates reports whether a host migrates guests with this identity.
@@ -157,59 +143,21 @@ func migrates(e inventory.Entry) bool {
 // CA adds the certificates of an authority.
 func (w *Watch) CA(cas []*certs.Certificate) {
 	for _, c := range cas {
-		e := w.certificate(c)
+		e := w.certificate(FoundCertificate{Cert: c})
 		e.State = inventory.Published // whose it is is known, other than of what is found in files
 		w.add(e)
 	}
 }
 
 // certificate describes a certificate that the inventory does not know.
-func (w *Watch) certificate(c *certs.Certificate) Ending {
-	subject, err := c.Subject.Text()
-	if err != nil {
-		subject = "an unprintable name"
-	}
-	e := Ending{Kind: EndOfCertificate, Name: subject, Serial: c.SerialHex(), Subject: subject, NotBefore: c.NotBefore, NotAfter: c.NotAfter,
-		State: inventory.Foreign, raw: c.Raw}
-	if c.BasicConstraints != nil && c.BasicConstraints.CA {
+func (w *Watch) certificate(f FoundCertificate) Ending {
+	d := Describe(f)
+	e := Ending{Kind: EndOfCertificate, Name: d.Host, Role: d.Role, Layout: d.Layout, Serial: d.Serial, Subject: d.Subject,
+		NotBefore: d.NotBefore, NotAfter: d.NotAfter, State: d.State, Files: f.Files, raw: f.Cert.Raw}
+	if isCA(f.Cert) {
 		e.Kind = EndOfCA
-		return e
-	}
-	if std, err := c.X509(); err == nil && std.Subject.CommonName != "" {
-		e.Name = std.Subject.CommonName
-	}
-	if eku := c.ExtKeyUsage; eku != nil {
-		server, client := slices.Contains(eku.Purposes, serverAuth), slices.Contains(eku.Purposes, clientAuth)
-		switch {
-		case server && client:
-			e.Role = certs.Peer
-		case server:
-			e.Role = certs.Server
-		case client:
-			e.Role = certs.Client
-		}
 	}
 	return e
-}
-
-// The purposes of RFC 5280, 4.2.1.12.
-const (
-	serverAuth = "1.3.6.1.5.5.7.3.1"
-	clientAuth = "1.3.6.1.5.5.7.3.2"
-)
-
-// layoutOf gives the layout that a file lies in, "" where that cannot be told.
-func layoutOf(file string) string {
-	dir := "/" + strings.TrimPrefix(path.Dir(file), "/")
-	for _, k := range layout.Kinds() {
-		switch {
-		case k == layout.User && strings.HasSuffix(dir, "/.pki/libvirt"):
-			return string(k)
-		case k != layout.User && k != layout.PkiPath && strings.HasSuffix(dir, "/pki/"+string(k)):
-			return string(k)
-		}
-	}
-	return ""
 }
 
 // CRL adds a revocation list.
@@ -237,11 +185,7 @@ func (w *Watch) Scan(fsys fs.FS, shown func(string) string) error {
 	var found Scanned
 	err := found.Scan(fsys, shown)
 	for _, f := range found.Certificates {
-		e := w.certificate(f.Cert)
-		if e.Files = f.Files; e.Kind == EndOfCertificate {
-			e.Layout = layoutOf(f.Files[0])
-		}
-		w.add(e)
+		w.add(w.certificate(f))
 	}
 	for _, l := range found.Lists {
 		w.CRL(l.List, l.File)
@@ -306,7 +250,7 @@ func (w *Watch) then(e Ending) string {
 		if len(others) == 0 {
 			return name + " can no longer migrate guests or serve them over TLS"
 		}
-		return fmt.Sprintf("%s can no longer receive migrations from, or send them to, %s", name, some(others))
+		return fmt.Sprintf("%s can no longer receive migrations from, or send them to, %s", name, hint.Few(others))
 	}
 	service := map[layout.Kind]string{layout.QEMU: "TLS of the guests (VNC, migration, NBD, ...)", layout.QEMUVNC: "VNC over TLS",
 		layout.QEMUSpice: "SPICE over TLS", layout.QEMUChardev: "character devices over TLS", layout.QEMUMigration: "migration",
@@ -328,15 +272,4 @@ func (w *Watch) then(e Ending) string {
 
 func (w *Watch) isMigration(e Ending) bool {
 	return migrates(inventory.Entry{Role: e.Role, Layout: e.Layout})
-}
-
-// some names a few of many.
-func some(names []string) string {
-	const most = 5
-	names = slices.Clone(names)
-	sort.Strings(names)
-	if len(names) > most {
-		return fmt.Sprintf("%s and %d more", strings.Join(names[:most-1], ", "), len(names)-most+1)
-	}
-	return strings.Join(names, ", ")
 }

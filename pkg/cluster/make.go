@@ -321,7 +321,7 @@ func (s Spec) free(dir string) error {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil
 	case err != nil:
-		return fmt.Errorf("making %q: %w", s.Dir, &durable.Error{Op: "open", Path: dir, Err: reason(err)})
+		return fmt.Errorf("making %q: %w", s.Dir, &durable.Error{Op: "open", Path: dir, Err: durable.Reason(err)})
 	case info.Mode()&fs.ModeSymlink != 0:
 		return &ExistsError{Path: s.Dir, Err: durable.ErrSymlink}
 	case !info.IsDir():
@@ -329,22 +329,13 @@ func (s Spec) free(dir string) error {
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil {
-		return fmt.Errorf("making %q: %w", s.Dir, &durable.Error{Op: "open", Path: dir, Err: reason(err)})
+		return fmt.Errorf("making %q: %w", s.Dir, &durable.Error{Op: "open", Path: dir, Err: durable.Reason(err)})
 	}
 	if len(entries) == 0 {
 		return nil
 	}
 	_, err = os.Lstat(filepath.Join(dir, AuthorityName))
 	return &ExistsError{Path: s.Dir, Err: ErrNotEmpty, Authority: err == nil}
-}
-
-// reason gives an error of the operating system without the path, which the message has already.
-func reason(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return p.Err
-	}
-	return err
 }
 
 // openDir opens a directory. Where it and others above it are missing they are made, the last one with the given mode;

@@ -284,7 +284,7 @@ func (w *renewer) prepare(ctx context.Context) error {
 	var orders []ca.Order
 	var faults []error
 	for _, e := range w.entries {
-		if !inForce(e) || e.State == inventory.Foreign && len(w.held[e.Key]) == 0 || !w.Select(e) {
+		if !e.InForce() || e.State == inventory.Foreign && len(w.held[e.Key]) == 0 || !w.Select(e) {
 			continue
 		}
 		held := w.held[e.Key]

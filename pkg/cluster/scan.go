@@ -17,7 +17,9 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/crl"
+	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/layout"
 )
 
 // Scanned is what was found in files. Its zero value is empty; several trees can be scanned into one.
@@ -54,7 +56,7 @@ func (s *Scanned) Scan(fsys fs.FS, shown func(string) string) error {
 	var faults []error
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
-			faults = append(faults, fmt.Errorf("looking for certificates in %q: %w", shown(name), reason(err)))
+			faults = append(faults, fmt.Errorf("looking for certificates in %q: %w", shown(name), durable.Reason(err)))
 			if d != nil && d.IsDir() {
 				return fs.SkipDir
 			}
@@ -64,7 +66,7 @@ func (s *Scanned) Scan(fsys fs.FS, shown func(string) string) error {
 			return nil
 		}
 		if err := s.file(fsys, name, shown(name)); err != nil {
-			faults = append(faults, fmt.Errorf("looking for certificates in %q: %w", shown(name), reason(err)))
+			faults = append(faults, fmt.Errorf("looking for certificates in %q: %w", shown(name), durable.Reason(err)))
 		}
 		return nil
 	})
@@ -246,24 +248,68 @@ func adopt(ctx context.Context, inv *inventory.Inventory, authority string, out 
 	return inv.LearnRevoked(ctx, authority, revoked, out.Last)
 }
 
-// Describe gives what an inventory would say of a certificate that was found, whoever has signed it.
+// Describe gives what an inventory would say of a certificate that was found, whoever has signed it. A CA has no role.
 func Describe(f FoundCertificate) inventory.Entry {
-	var w Watch
-	e := w.certificate(f.Cert)
-	out := inventory.Entry{Host: e.Name, Role: e.Role, Subject: e.Subject, NotBefore: e.NotBefore, NotAfter: e.NotAfter, State: e.State}
-	out.Serial = e.Serial
-	if e.Kind == EndOfCertificate {
-		out.Layout = layoutOf(f.Files[0])
+	c := f.Cert
+	subject, err := c.Subject.Text()
+	if err != nil {
+		subject = "an unprintable name"
 	}
-	if std, err := f.Cert.X509(); err == nil {
-		out.CommonName, out.Names = std.Subject.CommonName, std.DNSNames
+	e := inventory.Entry{Host: subject, Subject: subject, NotBefore: c.NotBefore, NotAfter: c.NotAfter, State: inventory.Foreign}
+	e.Serial = c.SerialHex()
+	if std, err := c.X509(); err == nil {
+		e.CommonName, e.Names = std.Subject.CommonName, std.DNSNames
 		for _, ip := range std.IPAddresses {
 			if addr, ok := netip.AddrFromSlice(ip); ok {
-				out.Addresses = append(out.Addresses, addr.Unmap())
+				e.Addresses = append(e.Addresses, addr.Unmap())
 			}
 		}
 	}
-	return out
+	if isCA(c) {
+		return e
+	}
+	if e.CommonName != "" {
+		e.Host = e.CommonName
+	}
+	if eku := c.ExtKeyUsage; eku != nil {
+		server, client := slices.Contains(eku.Purposes, serverAuth), slices.Contains(eku.Purposes, clientAuth)
+		switch {
+		case server && client:
+			e.Role = certs.Peer
+		case server:
+			e.Role = certs.Server
+		case client:
+			e.Role = certs.Client
+		}
+	}
+	if len(f.Files) > 0 {
+		e.Layout = layoutOf(f.Files[0])
+	}
+	return e
+}
+
+func isCA(c *certs.Certificate) bool {
+	return c.BasicConstraints != nil && c.BasicConstraints.CA
+}
+
+// The purposes of RFC 5280, 4.2.1.12.
+const (
+	serverAuth = "1.3.6.1.5.5.7.3.1"
+	clientAuth = "1.3.6.1.5.5.7.3.2"
+)
+
+// layoutOf gives the layout that a file lies in, "" where that cannot be told.
+func layoutOf(file string) string {
+	dir := "/" + strings.TrimPrefix(path.Dir(file), "/")
+	for _, k := range layout.Kinds() {
+		switch {
+		case k == layout.User && strings.HasSuffix(dir, "/.pki/libvirt"):
+			return string(k)
+		case k != layout.User && k != layout.PkiPath && strings.HasSuffix(dir, "/pki/"+string(k)):
+			return string(k)
+		}
+	}
+	return ""
 }
 
 // A GivingUp says how certificates are given up that were recorded and never published.
@@ -294,7 +340,7 @@ func GiveUp(ctx context.Context, a *ca.Authority, found Scanned, g GivingUp) (Gi
 	}
 	var publish, revoke, abandon []inventory.Key
 	for _, e := range entries {
-		_, lies := found.known[string(rawOf(e.PEM))]
+		_, lies := found.known[string(e.DER())]
 		switch {
 		case e.Authority != a.ID():
 		case e.Revoked != nil: // an interrupted run, or somebody by hand

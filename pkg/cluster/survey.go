@@ -189,7 +189,7 @@ func (v *Survey) readDir(s Spec) error {
 	}
 	entries, err := os.ReadDir(s.Dir)
 	if err != nil {
-		return fmt.Errorf("looking at %q: %w", s.Dir, reason(err))
+		return fmt.Errorf("looking at %q: %w", s.Dir, durable.Reason(err))
 	}
 	known := map[string]bool{AuthorityName: true}
 	for _, m := range s.Members {

@@ -111,6 +111,20 @@ type Entry struct {
 	Revoked *Revocation
 }
 
+// InForce reports whether it should be in use: it is neither revoked nor superseded nor abandoned.
+func (e Entry) InForce() bool {
+	return e.Revoked == nil && e.State != Superseded && e.State != Abandoned
+}
+
+// DER gives the certificate without the armour; a text that is no certificate is given as it is.
+func (e Entry) DER() []byte {
+	c, err := certs.ImportPEM(e.PEM)
+	if err != nil {
+		return e.PEM
+	}
+	return c.Raw
+}
+
 // A Revocation is the end of a certificate before its time.
 type Revocation struct {
 	At time.Time

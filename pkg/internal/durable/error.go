@@ -56,6 +56,15 @@ func (e *Error) Hints() []string {
 	return nil
 }
 
+// Reason gives an error of the operating system without the path, for messages that name it already.
+func Reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
 // Errors that an Error may wrap besides those of the operating system.
 var (
 	// ErrSymlink says that the last component of a path is a symbolic link.
