@@ -9,8 +9,8 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
-	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/scan"
 )
 
 func (p *program) inventoryCommand() *cli.Command {
@@ -174,13 +174,13 @@ func (p *program) inventoryAdopt(c *cli.Context) error {
 	defer a.Close()
 	v := adoptView{Schema: 1, DryRun: c.Bool("dry-run"), Authority: a.Dir(), Registered: []certificateView{}, Published: []certificateView{},
 		Revoked: []certificateView{}, Unchecked: []string{}}
-	var found cluster.Scanned
+	var found scan.Found
 	unchecked, err := p.scanDirs(c.Args().Slice(), found.Scan)
 	if err != nil {
 		return err
 	}
 	v.Unchecked = append(v.Unchecked, unchecked...)
-	got, err := cluster.Adopt(c.Context, a, found, p.now(), v.DryRun)
+	got, err := scan.Adopt(c.Context, a, found, p.now(), v.DryRun)
 	if err != nil {
 		return err
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/scan"
 )
 
 func (p *program) listCommand() *cli.Command {
@@ -163,8 +164,8 @@ func neverPublished(e inventory.Entry, now time.Time) bool {
 }
 
 // scanned looks into the directories of --scan.
-func (p *program) scanned(c *cli.Context, v *inventoryView) (cluster.Scanned, error) {
-	var found cluster.Scanned
+func (p *program) scanned(c *cli.Context, v *inventoryView) (scan.Found, error) {
+	var found scan.Found
 	faults, err := p.scanDirs(c.StringSlice("scan"), found.Scan)
 	v.Unchecked = faults
 	return found, err
@@ -192,12 +193,12 @@ func (p *program) scanDirs(dirs []string, scan func(fs.FS, func(string) string) 
 }
 
 // inventory adds what the inventory knows, with the files that it was found in, and the other files.
-func (v *inventoryView) inventory(c *cli.Context, a *ca.Authority, f inventory.Filter, keep func(inventory.Entry) bool, found cluster.Scanned, now time.Time) error {
+func (v *inventoryView) inventory(c *cli.Context, a *ca.Authority, f inventory.Filter, keep func(inventory.Entry) bool, found scan.Found, now time.Time) error {
 	all, err := a.Inventory().List(c.Context, inventory.Filter{})
 	if err != nil {
 		return err
 	}
-	files := map[string]*cluster.FoundCertificate{}
+	files := map[string]*scan.Certificate{}
 	for i := range found.Certificates {
 		files[string(found.Certificates[i].Cert.Raw)] = &found.Certificates[i]
 	}
@@ -219,7 +220,7 @@ func (v *inventoryView) inventory(c *cli.Context, a *ca.Authority, f inventory.F
 		}
 		v.Certificates = append(v.Certificates, view)
 	}
-	var others []cluster.FoundCertificate
+	var others []scan.Certificate
 	for _, one := range found.Certificates {
 		if files[string(one.Cert.Raw)] != nil {
 			others = append(others, one)
@@ -230,9 +231,9 @@ func (v *inventoryView) inventory(c *cli.Context, a *ca.Authority, f inventory.F
 }
 
 // files adds certificates that no inventory knows. The authority's own certificate is none of them.
-func (v *inventoryView) files(a *ca.Authority, list []cluster.FoundCertificate, keep func(inventory.Entry) bool) {
+func (v *inventoryView) files(a *ca.Authority, list []scan.Certificate, keep func(inventory.Entry) bool) {
 	for _, f := range list {
-		e := cluster.Describe(f)
+		e := scan.Describe(f)
 		state := stateFound
 		if a != nil {
 			state = stateOther

@@ -17,6 +17,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/scan"
 )
 
 func (p *program) revokeCommand() *cli.Command {
@@ -333,7 +334,7 @@ func (p *program) revokeUnpublished(c *cli.Context) error {
 		return err
 	}
 	defer a.Close()
-	var found cluster.Scanned
+	var found scan.Found
 	unchecked, err := p.scanDirs(c.StringSlice("scan"), found.Scan)
 	if err != nil {
 		return err
@@ -343,7 +344,7 @@ func (p *program) revokeUnpublished(c *cli.Context) error {
 			[]string{"run it as a user who may read all of it"}}
 	}
 	now := p.now()
-	got, err := cluster.GiveUp(c.Context, a, found, cluster.GivingUp{Now: now, Older: older, Reason: reason, DryRun: c.Bool("dry-run")})
+	got, err := scan.GiveUp(c.Context, a, found, scan.GivingUp{Now: now, Older: older, Reason: reason, DryRun: c.Bool("dry-run")})
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/scan"
 )
 
 // A Threshold says how long before its end something becomes due: a length of time, or a share of its lifetime.
@@ -143,18 +144,18 @@ func migrates(e inventory.Entry) bool {
 // CA adds the certificates of an authority.
 func (w *Watch) CA(cas []*certs.Certificate) {
 	for _, c := range cas {
-		e := w.certificate(FoundCertificate{Cert: c})
+		e := w.certificate(scan.Certificate{Cert: c})
 		e.State = inventory.Published // whose it is is known, other than of what is found in files
 		w.add(e)
 	}
 }
 
 // certificate describes a certificate that the inventory does not know.
-func (w *Watch) certificate(f FoundCertificate) Ending {
-	d := Describe(f)
+func (w *Watch) certificate(f scan.Certificate) Ending {
+	d := scan.Describe(f)
 	e := Ending{Kind: EndOfCertificate, Name: d.Host, Role: d.Role, Layout: d.Layout, Serial: d.Serial, Subject: d.Subject,
 		NotBefore: d.NotBefore, NotAfter: d.NotAfter, State: d.State, Files: f.Files, raw: f.Cert.Raw}
-	if isCA(f.Cert) {
+	if b := f.Cert.BasicConstraints; b != nil && b.CA {
 		e.Kind = EndOfCA
 	}
 	return e
@@ -182,7 +183,7 @@ func (w *Watch) CRL(l *crl.List, file string) {
 // Scan looks for certificates and revocation lists as the function Scan does, and adds them. What cannot be read is in the
 // error, joined, and the rest is added.
 func (w *Watch) Scan(fsys fs.FS, shown func(string) string) error {
-	var found Scanned
+	var found scan.Found
 	err := found.Scan(fsys, shown)
 	for _, f := range found.Certificates {
 		w.add(w.certificate(f))

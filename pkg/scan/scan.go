@@ -1,4 +1,4 @@
-package cluster
+package scan
 
 import (
 	"bytes"
@@ -22,24 +22,24 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
 
-// Scanned is what was found in files. Its zero value is empty; several trees can be scanned into one.
-type Scanned struct {
+// Found is what was found in files. Its zero value is empty; several trees can be scanned into one.
+type Found struct {
 	// Certificates are all that were found, each once, CAs among them.
-	Certificates []FoundCertificate
+	Certificates []Certificate
 	// Lists are the revocation lists that libvirt would go by, one for each issuer and file.
-	Lists []FoundList
+	Lists []List
 
 	known map[string]int
 }
 
-// A FoundCertificate is a certificate with the files that it was found in.
-type FoundCertificate struct {
+// A Certificate is a certificate with the files that it was found in.
+type Certificate struct {
 	Cert  *certs.Certificate
 	Files []string
 }
 
-// A FoundList is a revocation list in a file.
-type FoundList struct {
+// A List is a revocation list in a file.
+type List struct {
 	List *crl.List
 	File string
 }
@@ -52,7 +52,7 @@ const (
 
 // Scan looks for certificates and revocation lists in PEM in all files below a directory; shown gives the name of a file for
 // the answer. It follows no links. What cannot be read is in the error, joined, and the rest is found.
-func (s *Scanned) Scan(fsys fs.FS, shown func(string) string) error {
+func (s *Found) Scan(fsys fs.FS, shown func(string) string) error {
 	var faults []error
 	err := fs.WalkDir(fsys, ".", func(name string, d fs.DirEntry, err error) error {
 		if err != nil {
@@ -82,7 +82,7 @@ func likely(name string) bool {
 	return false
 }
 
-func (s *Scanned) file(fsys fs.FS, name, shown string) error {
+func (s *Found) file(fsys fs.FS, name, shown string) error {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return err
@@ -120,13 +120,13 @@ func (s *Scanned) file(fsys fs.FS, name, shown string) error {
 			return err
 		}
 		for _, l := range crl.Effective(lists) {
-			s.Lists = append(s.Lists, FoundList{l, shown})
+			s.Lists = append(s.Lists, List{l, shown})
 		}
 	}
 	return nil
 }
 
-func (s *Scanned) add(c *certs.Certificate, file string) {
+func (s *Found) add(c *certs.Certificate, file string) {
 	if s.known == nil {
 		s.known = map[string]int{}
 	}
@@ -137,7 +137,7 @@ func (s *Scanned) add(c *certs.Certificate, file string) {
 		return
 	}
 	s.known[string(c.Raw)] = len(s.Certificates)
-	s.Certificates = append(s.Certificates, FoundCertificate{c, []string{file}})
+	s.Certificates = append(s.Certificates, Certificate{c, []string{file}})
 }
 
 // Adopted says what Adopt has taken into the inventory.
@@ -158,7 +158,7 @@ type Adopted struct {
 // Adopt takes into the inventory what was found and it does not know: certificates that the authority has signed, and
 // revocations from its lists, with their dates and reasons. The numbers of its next lists are higher than that of any found.
 // So an authority that was restored from a backup learns what happened after it. With dryRun nothing is written.
-func Adopt(ctx context.Context, a *ca.Authority, found Scanned, now time.Time, dryRun bool) (Adopted, error) {
+func Adopt(ctx context.Context, a *ca.Authority, found Found, now time.Time, dryRun bool) (Adopted, error) {
 	var out Adopted
 	inv := a.Inventory()
 	entries, err := inv.List(ctx, inventory.Filter{})
@@ -249,7 +249,7 @@ func adopt(ctx context.Context, inv *inventory.Inventory, authority string, out 
 }
 
 // Describe gives what an inventory would say of a certificate that was found, whoever has signed it. A CA has no role.
-func Describe(f FoundCertificate) inventory.Entry {
+func Describe(f Certificate) inventory.Entry {
 	c := f.Cert
 	subject, err := c.Subject.Text()
 	if err != nil {
@@ -331,7 +331,7 @@ type GivenUp struct {
 // GiveUp settles what runs that were killed have left in the inventory: certificates that were recorded, but not noted as
 // published. Those that were found are published. The others are revoked and abandoned: they were signed, and keys of theirs may
 // have been on disk, so that they are not simply forgotten. found must hold everything that was issued with this authority.
-func GiveUp(ctx context.Context, a *ca.Authority, found Scanned, g GivingUp) (GivenUp, error) {
+func GiveUp(ctx context.Context, a *ca.Authority, found Found, g GivingUp) (GivenUp, error) {
 	var out GivenUp
 	inv := a.Inventory()
 	entries, err := inv.List(ctx, inventory.Filter{States: []inventory.State{inventory.Issued}})
