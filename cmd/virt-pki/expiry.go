@@ -16,7 +16,7 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
-	"github.com/virt-pki/virt-pki/pkg/cluster"
+	"github.com/virt-pki/virt-pki/pkg/expiry"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 )
@@ -126,7 +126,7 @@ func (p *program) expiry(c *cli.Context) error {
 }
 
 // gather fills the watch from the authority and from the directories to be scanned.
-func (p *program) gather(c *cli.Context, w *cluster.Watch, v *expiryView) error {
+func (p *program) gather(c *cli.Context, w *expiry.Watch, v *expiryView) error {
 	scans := c.StringSlice("scan")
 	if len(scans) == 0 || c.String("authority") != "" || c.IsSet("spec") {
 		a, cl, err := p.openListed(c)
@@ -156,15 +156,15 @@ func errorFlag() cli.Flag {
 }
 
 // watch reads --at, --warn and --error.
-func (p *program) watch(c *cli.Context) (w cluster.Watch, err error) {
+func (p *program) watch(c *cli.Context) (w expiry.Watch, err error) {
 	if w.Now, err = p.at(c); err != nil {
 		return w, err
 	}
 	for _, t := range []struct {
 		flag string
-		into *cluster.Threshold
+		into *expiry.Threshold
 	}{{"warn", &w.Warn}, {"error", &w.Fail}} {
-		if *t.into, err = cluster.ParseThreshold(c.String(t.flag), parseSpan); err != nil {
+		if *t.into, err = expiry.ParseThreshold(c.String(t.flag), parseSpan); err != nil {
 			return w, invalid("--"+t.flag, c.String(t.flag), err)
 		}
 	}
@@ -172,7 +172,7 @@ func (p *program) watch(c *cli.Context) (w cluster.Watch, err error) {
 }
 
 // watchAuthority fills the watch with what an authority has issued, its CA and its revocation list, which is said to be in a file.
-func watchAuthority(ctx context.Context, w *cluster.Watch, a *ca.Authority, file string) error {
+func watchAuthority(ctx context.Context, w *expiry.Watch, a *ca.Authority, file string) error {
 	entries, err := a.Inventory().List(ctx, inventory.Filter{})
 	if err != nil {
 		return err
@@ -190,7 +190,7 @@ func watchAuthority(ctx context.Context, w *cluster.Watch, a *ca.Authority, file
 	return err
 }
 
-func viewEnding(e cluster.Ending, now time.Time) endingView {
+func viewEnding(e expiry.Ending, now time.Time) endingView {
 	v := endingView{Kind: string(e.Kind), Name: e.Name, Layout: e.Layout, Serial: e.Serial, DN: e.Subject, NotBefore: e.NotBefore,
 		NotAfter: e.NotAfter, Days: e.Days(now), Level: levelText(e.Level), State: string(e.State), Files: e.Files, Then: e.Then, severity: e.Level}
 	if e.Role != 0 {
@@ -284,9 +284,9 @@ func (p *program) printEndings(v expiryView, all bool, paint painter) {
 // what names it.
 func (e endingView) what() string {
 	switch e.Kind {
-	case string(cluster.EndOfCA):
+	case string(expiry.OfCA):
 		return "CA " + visible(e.Name)
-	case string(cluster.EndOfCRL):
+	case string(expiry.OfCRL):
 		return "CRL of " + visible(e.Name)
 	}
 	return strings.TrimSpace(e.Role + " " + visible(e.Name))

@@ -11,8 +11,8 @@ import (
 
 	"github.com/urfave/cli/v2"
 
-	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/expiry"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
@@ -86,7 +86,7 @@ func (p *program) at(c *cli.Context) (time.Time, error) {
 }
 
 // parseSpan reads a length of time in days, weeks, years or Go's units: 90d, 2w, 10y, 36h.
-func parseSpan(s string) (time.Duration, error) { return cluster.ParseSpan(s) }
+func parseSpan(s string) (time.Duration, error) { return expiry.ParseSpan(s) }
 
 // versions reads --libvirt; without it all measured versions.
 func versions(c *cli.Context) ([]verify.Version, error) {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
+	"github.com/virt-pki/virt-pki/pkg/expiry"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 )
 
@@ -125,7 +126,7 @@ func (p *program) renewal(c *cli.Context) (cluster.Renewal, error) {
 	if chosen != 1 {
 		return r, usage("renew needs either NAMEs, --due or --all").hint("virt-pki renew --due --out DIR")
 	}
-	within, err := cluster.ParseThreshold(c.String("within"), parseSpan)
+	within, err := expiry.ParseThreshold(c.String("within"), parseSpan)
 	if err != nil {
 		return r, invalid("--within", c.String("within"), err)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/bundle"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
+	"github.com/virt-pki/virt-pki/pkg/expiry"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/templates"
 )
@@ -105,7 +106,7 @@ func (p *program) htmlReport(c *cli.Context) error {
 }
 
 // endings fills the watch: from the authority that --authority or an argument names, and from the hosts.
-func (p *program) endings(c *cli.Context, args []string, w *cluster.Watch, r *templates.Report) error {
+func (p *program) endings(c *cli.Context, args []string, w *expiry.Watch, r *templates.Report) error {
 	dir := c.String("authority")
 	for _, a := range args {
 		if beside := filepath.Join(a, cluster.AuthorityName); dir == "" && exists(beside) {
@@ -180,7 +181,7 @@ func reportEnding(v endingView, now time.Time) templates.ReportEnding {
 		left = "ended"
 	}
 	what, state := v.what(), v.State
-	if v.Kind != string(cluster.EndOfCertificate) {
+	if v.Kind != string(expiry.OfCertificate) {
 		state = ""
 	}
 	if v.Layout != "" {

@@ -10,9 +10,9 @@
 // [Cluster.Compare] says what differs and why, a pure function of the file, the inventory, the disk and the time, and
 // [Cluster.Apply] does it, with the same machinery. [Renew] replaces certificates without such a file.
 //
-// [Rotate] replaces the CA in stages, each proven before a file is changed, and a [Watch] says what ends when. What comes after is
-// in other packages: installation puts a tree into its places on a host, reload has the daemon take up new files, and revocation
-// publishes lists and proves that who is on them is refused.
+// [Rotate] replaces the CA in stages, each proven before a file is changed. What comes after is in other packages: installation puts
+// a tree into its places on a host, reload has the daemon take up new files, expiry says what ends when, and revocation publishes
+// lists and proves that who is on them is refused.
 //
 // The package runs nothing and opens no connection: a daemon's configuration comes parsed, and connections are handed in.
 // What it makes is confirmed with libvirt 9.0.0, 11.3.0 and 12.8.0.

@@ -13,6 +13,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/dnmatch"
+	"github.com/virt-pki/virt-pki/pkg/expiry"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
@@ -40,7 +41,7 @@ type Cluster struct {
 	// Access are the allow lists of hosts.
 	Access []Access
 	// Due says when a certificate is renewed.
-	Due Threshold
+	Due expiry.Threshold
 	// Policy is what the authority's certificates must be good for.
 	Policy ca.Policy
 	// QEMUGroup and PrivateClientKey are those of a Spec.
@@ -80,27 +81,6 @@ const defaultDue = 0.33
 
 // defaultCALife is how long a CA lasts.
 const defaultCALife = 10 * 365 * 24 * time.Hour
-
-// ParseSpan reads a length of time in days, weeks, years or Go's units: 90d, 2w, 10y, 36h.
-func ParseSpan(s string) (time.Duration, error) {
-	const day = 24 * time.Hour
-	units := map[byte]time.Duration{'d': day, 'w': 7 * day, 'y': 365 * day}
-	wrong := fmt.Errorf("%q is not a length of time such as 90d, 2w, 10y or 36h", s)
-	if s != "" {
-		if unit, ok := units[s[len(s)-1]]; ok {
-			var n int64
-			if _, err := fmt.Sscanf(s[:len(s)-1]+"\n", "%d\n", &n); err != nil || n < 0 || n > int64(250*365*day/unit) {
-				return 0, wrong
-			}
-			return time.Duration(n) * unit, nil
-		}
-	}
-	d, err := time.ParseDuration(s)
-	if err != nil || d < 0 {
-		return 0, wrong
-	}
-	return d, nil
-}
 
 // BaseOf gives a CA's name without its final CN, with which subjects begin that are given by a CN only. Where a CN would
 // remain there is no base: it would not be one.
@@ -276,7 +256,7 @@ func (t *table) fault(path string, err error) {
 }
 
 func parseLifetime(s string) (time.Duration, error) {
-	d, err := ParseSpan(s)
+	d, err := expiry.ParseSpan(s)
 	if err == nil && d < time.Minute {
 		err = fmt.Errorf("%q is too short a life for a certificate", s)
 	}
@@ -320,8 +300,8 @@ func (r *fileReader) readDefaults(c *Cluster, t *table) {
 	c.Base, c.HasBase = value(t, "base", "C=GB,O=Example", dn.Parse)
 	d.key, _ = value(t, "key", "ecdsa-p256", certs.ParseKeyAlgorithm)
 	d.lifetime, _ = value(t, "lifetime", "365d", parseLifetime)
-	if c.Due, ok = value(t, "renew", "33%", func(s string) (Threshold, error) { return ParseThreshold(s, ParseSpan) }); !ok {
-		c.Due = Threshold{Share: defaultDue}
+	if c.Due, ok = value(t, "renew", "33%", func(s string) (expiry.Threshold, error) { return expiry.ParseThreshold(s, expiry.ParseSpan) }); !ok {
+		c.Due = expiry.Threshold{Share: defaultDue}
 	}
 	if v, ok := value(t, "libvirt", "9.0", parseVersions); ok {
 		r.versions = append(r.versions, v...)

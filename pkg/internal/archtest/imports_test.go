@@ -52,9 +52,13 @@ var allowed = map[string][]string{
 	// Lists of an authority into the places that trust it; a drill issues, connects and revokes.
 	"pkg/revocation": {"pkg/ca", "pkg/certs", "pkg/crl", "pkg/dn", "pkg/handshake", "pkg/inventory", "pkg/layout", "pkg/verify", "pkg/internal/durable"},
 	// What lies in files, and what the inventory of an authority learns from it.
-	"pkg/scan": {"pkg/ca", "pkg/certs", "pkg/crl", "pkg/inventory", "pkg/internal/durable"},
+	"pkg/scan": {"pkg/ca", "pkg/certs", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/internal/durable"},
+	// What ends when, and what stops working then.
+	"pkg/expiry": {"pkg/certs", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/scan", "pkg/internal/hint"},
 	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
-		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates", "pkg/scan",
+		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates",
+		// When a certificate is due.
+		"pkg/expiry",
 		// What ca and verify take and give: requests, roles, names. One stage for the trees of all hosts, synced once.
 		"pkg/certs", "pkg/dn", "pkg/internal/durable", "pkg/internal/workers", "pkg/internal/hint"},
 	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
@@ -81,7 +85,7 @@ var allowed = map[string][]string{
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
 		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "pkg/unit", "templates",
-		"pkg/chain", "pkg/backup", "pkg/scan", "pkg/revocation", "pkg/reload", "pkg/installation",
+		"pkg/chain", "pkg/backup", "pkg/expiry", "pkg/scan", "pkg/revocation", "pkg/reload", "pkg/installation",
 		// Where the CA's key may be.
 		"pkg/token", "pkg/remote",
 		"pkg/bundle",

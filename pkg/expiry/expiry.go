@@ -1,4 +1,4 @@
-package cluster
+package expiry
 
 import (
 	"cmp"
@@ -6,8 +6,6 @@ import (
 	"io/fs"
 	"math"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
@@ -19,53 +17,19 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/scan"
 )
 
-// A Threshold says how long before its end something becomes due: a length of time, or a share of its lifetime.
-type Threshold struct {
-	Left time.Duration
-	// Share is of the lifetime, from 0 to 1; where it is set, Left does not count.
-	Share float64
-}
-
-// ParseThreshold reads "20%", or a length of time by the given function.
-func ParseThreshold(s string, span func(string) (time.Duration, error)) (Threshold, error) {
-	if text, ok := strings.CutSuffix(s, "%"); ok {
-		n, err := strconv.ParseFloat(text, 64)
-		if err != nil || n < 0 || n > 100 || math.IsNaN(n) {
-			return Threshold{}, fmt.Errorf("%q is no share from 0%% to 100%%", s)
-		}
-		return Threshold{Share: n / 100}, nil
-	}
-	left, err := span(s)
-	return Threshold{Left: left}, err
-}
-
-// of gives the time before the end. A length of time counts for no more than half the lifetime: what lives shorter than
-// the threshold would be due from its first day on.
-func (t Threshold) of(lifetime time.Duration) time.Duration {
-	if t.Share > 0 {
-		return time.Duration(t.Share * float64(lifetime))
-	}
-	return min(t.Left, lifetime/2)
-}
-
-// Due reports whether something that lives between two moments is due.
-func (t Threshold) Due(notBefore, notAfter, now time.Time) bool {
-	return notAfter.Sub(now) < t.of(notAfter.Sub(notBefore))
-}
-
-// EndKind says what it is that ends.
-type EndKind string
+// A Kind is what it is that ends.
+type Kind string
 
 // The kinds.
 const (
-	EndOfCA          EndKind = "ca"
-	EndOfCertificate EndKind = "certificate"
-	EndOfCRL         EndKind = "crl"
+	OfCA          Kind = "ca"
+	OfCertificate Kind = "certificate"
+	OfCRL         Kind = "crl"
 )
 
 // An Ending is something that ends.
 type Ending struct {
-	Kind EndKind
+	Kind Kind
 	// Name is the host or client; of a CA and a list its subject.
 	Name   string
 	Role   certs.Role // 0: unknown
@@ -127,7 +91,7 @@ func (w *Watch) Inventory(entries []inventory.Entry) {
 		}
 	}
 	for _, e := range entries {
-		end := Ending{Kind: EndOfCertificate, Name: e.Host, Role: e.Role, Layout: e.Layout, Serial: e.Serial, Subject: e.Subject,
+		end := Ending{Kind: OfCertificate, Name: e.Host, Role: e.Role, Layout: e.Layout, Serial: e.Serial, Subject: e.Subject,
 			NotBefore: e.NotBefore, NotAfter: e.NotAfter, State: e.State, Revoked: e.Revoked != nil, raw: e.DER()}
 		if end.Name == "" {
 			end.Name = e.CommonName
@@ -153,10 +117,10 @@ func (w *Watch) CA(cas []*certs.Certificate) {
 // certificate describes a certificate that the inventory does not know.
 func (w *Watch) certificate(f scan.Certificate) Ending {
 	d := scan.Describe(f)
-	e := Ending{Kind: EndOfCertificate, Name: d.Host, Role: d.Role, Layout: d.Layout, Serial: d.Serial, Subject: d.Subject,
+	e := Ending{Kind: OfCertificate, Name: d.Host, Role: d.Role, Layout: d.Layout, Serial: d.Serial, Subject: d.Subject,
 		NotBefore: d.NotBefore, NotAfter: d.NotAfter, State: d.State, Files: f.Files, raw: f.Cert.Raw}
 	if b := f.Cert.BasicConstraints; b != nil && b.CA {
-		e.Kind = EndOfCA
+		e.Kind = OfCA
 	}
 	return e
 }
@@ -170,7 +134,7 @@ func (w *Watch) CRL(l *crl.List, file string) {
 	if err != nil {
 		issuer = "an unprintable name"
 	}
-	e := Ending{Kind: EndOfCRL, Name: issuer, Subject: issuer, NotBefore: l.ThisUpdate, NotAfter: l.NextUpdate, State: inventory.Foreign, raw: l.Raw}
+	e := Ending{Kind: OfCRL, Name: issuer, Subject: issuer, NotBefore: l.ThisUpdate, NotAfter: l.NextUpdate, State: inventory.Foreign, raw: l.Raw}
 	if l.Number != nil {
 		e.Serial = l.Number.String()
 	}
@@ -180,7 +144,7 @@ func (w *Watch) CRL(l *crl.List, file string) {
 	w.add(e)
 }
 
-// Scan looks for certificates and revocation lists as the function Scan does, and adds them. What cannot be read is in the
+// Scan looks for certificates and revocation lists as scan.Found.Scan does, and adds them. What cannot be read is in the
 // error, joined, and the rest is added.
 func (w *Watch) Scan(fsys fs.FS, shown func(string) string) error {
 	var found scan.Found
@@ -208,7 +172,7 @@ func (w *Watch) Endings() []Ending {
 			e.Level = finding.Error
 		case w.Fail.Due(e.NotBefore, e.NotAfter, w.Now):
 			e.Level = finding.Error
-			if e.Kind == EndOfCRL { // nothing stops
+			if e.Kind == OfCRL { // nothing stops
 				e.Level = finding.Warning
 			}
 		case w.Warn.Due(e.NotBefore, e.NotAfter, w.Now):
@@ -229,9 +193,9 @@ func (w *Watch) Endings() []Ending {
 // the CA file and the own one must be valid when a daemon starts and when a client connects).
 func (w *Watch) then(e Ending) string {
 	switch {
-	case e.Kind == EndOfCA:
+	case e.Kind == OfCA:
 		return "no daemon starts and no client connects that has this CA in its CA file, even where another one would do"
-	case e.Kind == EndOfCRL:
+	case e.Kind == OfCRL:
 		return "libvirt goes on with it and says nothing; revocations no longer arrive"
 	case e.Revoked:
 		return "nothing more: it is revoked"
