@@ -22,7 +22,10 @@ type side struct {
 }
 
 // credentialBytes are PEM texts; an empty one is none.
-type credentialBytes struct{ ca, cert, key []byte }
+type credentialBytes struct {
+	ca         []byte
+	identities []gnutls.Pair
+}
 
 // session is a session that stands.
 type session struct {
@@ -120,8 +123,11 @@ func (made *session) credentials(object uintptr, s side) (code int32, what strin
 				return code, "Unable to set x509 CA certificate"
 			}
 		}
-		if len(m.cert) > 0 && len(m.key) > 0 {
-			if code = l.credentialsKeyMem(object, give(m.cert), give(m.key), formatPEM); code < 0 {
+		for _, p := range m.identities {
+			if len(p.Cert) == 0 || len(p.Key) == 0 {
+				continue
+			}
+			if code = l.credentialsKeyMem(object, give(p.Cert), give(p.Key), formatPEM); code < 0 {
 				return code, "Unable to set x509 key and certificate"
 			}
 		}
@@ -161,7 +167,11 @@ func (made session) describe(o *gnutls.Answer) {
 			o.Peer = append(o.Peer, append([]byte(nil), unsafe.Slice((*byte)(d.data), d.size)...))
 		}
 	}
-	o.Sent = o.Requested && l.ours(handle) != 0
+	if own := l.ours(handle); own != 0 {
+		d := *(**datum)(unsafe.Pointer(&own))
+		o.Own = append([]byte(nil), unsafe.Slice((*byte)(d.data), d.size)...)
+	}
+	o.Sent = o.Requested && o.Own != nil
 }
 
 // confirm judges the peer as the library does (virNetTLSContextValidCertificate) and sends or reads the confirmation.

@@ -33,7 +33,7 @@ func (l *library) session(stdin io.Reader, stdout io.Writer) (int, error) {
 		return 2, err
 	}
 	made, o := l.shake(side{server: r.Server, in: gnutls.PeerDescriptor, out: gnutls.PeerDescriptor, priority: r.Priority,
-		memory: &credentialBytes{r.CA, r.Cert, r.Key}, timeout: time.Duration(r.Timeout) * time.Millisecond})
+		memory: &credentialBytes{r.CA, append([]gnutls.Pair{{Cert: r.Cert, Key: r.Key}}, r.More...)}, timeout: time.Duration(r.Timeout) * time.Millisecond})
 	o.OK = o.Code == 0
 	if err := answers.Encode(o); err != nil {
 		return 1, err

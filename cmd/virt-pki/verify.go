@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"os"
 	"os/user"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -56,14 +57,16 @@ EXIT STATUS
 
 // A verifyView is the answer of verify about one URI.
 type verifyView struct {
-	Schema         int               `json:"schema"`
-	URI            string            `json:"uri"`
-	Outcome        finding.Outcome   `json:"outcome"`
-	Cause          *string           `json:"cause"`
-	LibvirtMessage *string           `json:"libvirt_message"`
-	Server         probe.Server      `json:"server"`
-	Stages         []stageView       `json:"stages"`
-	Findings       []finding.Finding `json:"findings"`
+	Schema         int             `json:"schema"`
+	URI            string          `json:"uri"`
+	Outcome        finding.Outcome `json:"outcome"`
+	Cause          *string         `json:"cause"`
+	LibvirtMessage *string         `json:"libvirt_message"`
+	Server         probe.Server    `json:"server"`
+	// Identity is the file of the client's certificate that was sent.
+	Identity string            `json:"identity,omitempty"`
+	Stages   []stageView       `json:"stages"`
+	Findings []finding.Finding `json:"findings"`
 	// Error says why the attempt could not be completed; the outcome is empty then.
 	Error string `json:"error,omitempty"`
 
@@ -226,7 +229,7 @@ func (p *program) dialAll(ctx context.Context, uris []string, jobs int, o probe.
 func dial(ctx context.Context, text string, o probe.Options) verifyView {
 	r, err := probe.Dial(ctx, text, o)
 	v := verifyView{Schema: 1, URI: text, Outcome: r.Outcome, Cause: optional(r.Cause), LibvirtMessage: optional(r.LibvirtMessage),
-		Server: r.Server, Stages: []stageView{}, Findings: r.Findings, err: err}
+		Server: r.Server, Identity: r.Identity, Stages: []stageView{}, Findings: r.Findings, err: err}
 	if v.Findings == nil {
 		v.Findings = []finding.Finding{}
 	}
@@ -307,6 +310,9 @@ func (p *program) printVerified(v verifyView, paint painter) {
 		line("daemon", fmt.Sprintf("%s, libvirt %s", s.Hostname, s.Libvirt))
 	}
 	line("at", s.Address)
+	if v.Identity != "" && filepath.Base(v.Identity) != "clientcert.pem" {
+		line("sent", v.Identity) // one of several
+	}
 	if s.TLS != "" {
 		line("TLS", strings.Join(strings.Fields(s.TLS+" "+s.Suite+" "+s.Group), ", "))
 	}

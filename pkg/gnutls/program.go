@@ -45,6 +45,8 @@ type Side struct {
 	// CA, Cert and Key are PEM, as libvirt's files hold them; empty: none. Revocation lists are of no use here: the peer is not
 	// judged.
 	CA, Cert, Key []byte
+	// More are a client's further identities.
+	More []Pair
 }
 
 // A Session is what a handshake came to; names are GnuTLS's.
@@ -63,6 +65,8 @@ type Session struct {
 	Requested   bool
 	Authorities [][]byte
 	Sent        bool
+	// Own is the certificate that this end showed, in DER.
+	Own []byte
 }
 
 // Version asks for the version of the library ("3.7.9").
@@ -149,7 +153,7 @@ func (p Program) Handshake(ctx context.Context, conn net.Conn, s Side) (*Conn, e
 		defer close(sent)
 		defer r.stdin.Close()
 		// What goes wrong shows in the answer, or in its absence.
-		_ = json.NewEncoder(r.stdin).Encode(Request{s.Server, s.Priority, s.CA, s.Cert, s.Key, limit.Milliseconds() + 1})
+		_ = json.NewEncoder(r.stdin).Encode(Request{s.Server, s.Priority, s.CA, s.Cert, s.Key, s.More, limit.Milliseconds() + 1})
 	}()
 	defer func() { <-sent }()
 	starting, started := context.WithTimeout(outer, p.patience())
@@ -178,7 +182,7 @@ func (p Program) Handshake(ctx context.Context, conn net.Conn, s Side) (*Conn, e
 	}
 	c.session = Session{GnuTLS: hello.GnuTLS, Version: a.Version, KeyExchange: a.KeyExchange, Suite: a.Suite, Group: a.Group,
 		Signature: a.Signature, ClientSignature: a.ClientSignature, Peer: a.Peer, Requested: a.Requested,
-		Authorities: a.Authorities, Sent: a.Sent}
+		Authorities: a.Authorities, Sent: a.Sent, Own: a.Own}
 	// From here on the connection has the caller's deadlines; the program stays until the end.
 	go c.watch()
 	return c, nil

@@ -28,7 +28,14 @@ type Request struct {
 	CA       []byte `json:"ca"` // PEM
 	Cert     []byte `json:"cert"`
 	Key      []byte `json:"key"`
+	More     []Pair `json:"more,omitempty"`
 	Timeout  int64  `json:"timeout_ms"`
+}
+
+// A Pair is a further identity.
+type Pair struct {
+	Cert []byte `json:"cert"` // PEM
+	Key  []byte `json:"key"`
 }
 
 // A Greeting is what session says first, and the answer to version.
@@ -65,6 +72,7 @@ type Answer struct {
 	Requested    bool     `json:"requested,omitempty"`
 	Authorities  [][]byte `json:"authorities,omitempty"`
 	Sent         bool     `json:"sent,omitempty"`
+	Own          []byte   `json:"own,omitempty"` // the certificate that this end showed, in DER
 	VerifyStatus uint32   `json:"verify_status"`
 	VerifyText   string   `json:"verify_text,omitempty"`
 	Peer         [][]byte `json:"peer,omitempty"` // the peer's certificates in DER, base64 in JSON

@@ -41,29 +41,11 @@ func Client(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 				t.CANames = append(t.CANames, name)
 			}
 		}
-		id := cfg.identity()
-		if id == nil {
-			keptBack, _ = verify.Sends(nil, t.CANames)
+		var id *tls.Certificate
+		id, t.Identity, keptBack = cfg.chooseIdentity(cri, t.CANames)
+		if t.Sent = id != nil; !t.Sent {
 			return &tls.Certificate{}, nil
 		}
-		var send bool
-		if keptBack, send = verify.Sends(cfg.Chain, t.CANames); send {
-			// The key must also be able to sign in a way the server knows.
-			any := *cri
-			any.AcceptableCAs = nil
-			if err := any.SupportsCertificate(id); err != nil {
-				send = false
-				keptBack = handshakeRule("client-key-not-supported").Finding("client certificate",
-					"The client does not send its certificate: the daemon does not take signatures of its key ("+err.Error()+").")
-			} else if why := keepsBack(cri, cfg.Chain[0], GnuTLSOf(cfg.Libvirt)); why != "" && !cfg.paired {
-				send = false
-				keptBack = handshakeRule("client-key-not-supported").Finding("client certificate", "The client does not send its certificate: "+why+".")
-			}
-		}
-		if !send {
-			return &tls.Certificate{}, nil
-		}
-		t.Sent = true
 		return id, nil
 	}
 	w := newWire(conn)
@@ -75,6 +57,57 @@ func Client(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 		return nil, t, nil
 	}
 	return t.client(ctx, overGo{c, w, t.Version == "TLS1.3"}, cfg, keptBack)
+}
+
+// chooseIdentity takes the first identity, in verify.Order, of a CA that the server names, with a key that can sign in a way
+// that the server knows. Without one the finding says what keeps the nearest
+// one back: one that lacks a signature before one of an unknown CA.
+func (c Config) chooseIdentity(cri *tls.CertificateRequestInfo, names []dn.Name) (id *tls.Certificate, index int, keptBack finding.Finding) {
+	why := func(i Identity, id *tls.Certificate) (f finding.Finding, near bool) {
+		if f, send := verify.Sends(i.Chain, names); !send {
+			return f, false
+		}
+		// The key must also be able to sign in a way the server knows.
+		any := *cri
+		any.AcceptableCAs = nil
+		if err := any.SupportsCertificate(id); err != nil {
+			return handshakeRule("client-key-not-supported").Finding("client certificate",
+				"The client does not send its certificate: the daemon does not take signatures of its key ("+err.Error()+")."), true
+		}
+		if why := keepsBack(cri, i.Chain[0], GnuTLSOf(c.Libvirt)); why != "" && !c.paired {
+			return handshakeRule("client-key-not-supported").Finding("client certificate", "The client does not send its certificate: "+why+"."), true
+		}
+		return f, true
+	}
+	found := false
+	all := c.identities()
+	for _, n := range order(all, names) {
+		i := all[n]
+		id := i.certificate()
+		if id == nil {
+			continue
+		}
+		f, near := why(i, id)
+		if f.Rule == "" {
+			return id, n, f
+		}
+		if keptBack.Rule == "" || near && !found {
+			keptBack, found = f, near
+		}
+	}
+	if keptBack.Rule == "" {
+		keptBack, _ = verify.Sends(nil, names)
+	}
+	return nil, 0, keptBack
+}
+
+// order is verify.Order.
+func order(all []Identity, names []dn.Name) []int {
+	var chains [][]*certs.Certificate
+	for _, i := range all {
+		chains = append(chains, i.Chain)
+	}
+	return verify.Order(chains, names)
 }
 
 // client is what follows the TLS handshake: the judgement of the server and the confirmation byte. keptBack says why the

@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"encoding/pem"
@@ -24,32 +25,44 @@ func (c Config) side(server bool) (gnutls.Side, error) {
 	if c.Libvirt == (verify.Version{}) {
 		return gnutls.Side{}, errors.New("handshake without a libvirt version to behave as")
 	}
-	s := gnutls.Side{Server: server, Priority: c.Priority, CA: c.PEM.CA, Cert: c.PEM.Cert, Key: c.PEM.Key}
+	s := gnutls.Side{Server: server, Priority: c.Priority, CA: c.PEM.CA}
 	if len(s.CA) == 0 {
 		for _, ca := range c.CAs {
 			s.CA = append(s.CA, block("CERTIFICATE", ca.Raw)...)
 		}
 	}
-	if len(c.Chain) == 0 {
-		s.Cert, s.Key = nil, nil
-		return s, nil
-	}
-	if len(s.Cert) == 0 {
-		for _, cert := range c.Chain {
-			s.Cert = append(s.Cert, block("CERTIFICATE", cert.Raw)...)
+	for n, i := range c.identities() {
+		cert, key, err := i.pem()
+		switch {
+		case err != nil:
+			return s, err
+		case len(key) == 0 && c.Keyless:
+			return s, errNoKey
+		case n == 0 && len(c.Chain) > 0:
+			s.Cert, s.Key = cert, key
+		default:
+			s.More = append(s.More, gnutls.Pair{Cert: cert, Key: key})
 		}
-	}
-	if len(s.Key) == 0 && c.Key != nil {
-		der, err := x509.MarshalPKCS8PrivateKey(c.Key)
-		if err != nil {
-			return s, fmt.Errorf("handing the key to GnuTLS: %w", err)
-		}
-		s.Key = block("PRIVATE KEY", der)
-	}
-	if len(s.Key) == 0 && c.Keyless {
-		return s, errNoKey
 	}
 	return s, nil
+}
+
+// pem gives what GnuTLS reads: the files, or what they must have held.
+func (i Identity) pem() (cert, key []byte, err error) {
+	cert, key = i.PEM.Cert, i.PEM.Key
+	if len(cert) == 0 {
+		for _, c := range i.Chain {
+			cert = append(cert, block("CERTIFICATE", c.Raw)...)
+		}
+	}
+	if len(key) == 0 && i.Key != nil {
+		der, err := x509.MarshalPKCS8PrivateKey(i.Key)
+		if err != nil {
+			return nil, nil, fmt.Errorf("handing the key to GnuTLS: %w", err)
+		}
+		key = block("PRIVATE KEY", der)
+	}
+	return cert, key, nil
 }
 
 func block(kind string, der []byte) []byte {
@@ -84,6 +97,12 @@ func (t *Transcript) shakeWithGnuTLS(ctx context.Context, conn net.Conn, cfg Con
 	s := c.Session()
 	t.GnuTLS, t.Version, t.Suite, t.Group = s.GnuTLS, s.Version, s.Suite, s.Group
 	t.Signature, t.Requested, t.Sent = s.Signature, s.Requested, s.Sent
+	for n, i := range cfg.identities() {
+		if t.Sent && len(s.Own) > 0 && bytes.Equal(i.Chain[0].Raw, s.Own) {
+			t.Identity = n
+			break
+		}
+	}
 	for _, der := range s.Authorities {
 		if name, err := dn.FromDER(der); err == nil {
 			t.CANames = append(t.CANames, name)
@@ -132,10 +151,17 @@ func (t *Transcript) clientWithGnuTLS(ctx context.Context, conn net.Conn, cfg Co
 	defer done()
 	var keptBack finding.Finding
 	if t.Requested && !t.Sent {
-		var fits bool
-		if keptBack, fits = verify.Sends(cfg.Chain, t.CANames); fits && len(cfg.Chain) > 0 {
-			keptBack = handshakeRule("client-key-not-supported").Finding("client certificate",
-				"The client does not send its certificate: the daemon does not take signatures of its key.")
+		keptBack, _ = verify.Sends(cfg.Chain, t.CANames)
+		for n, i := range cfg.identities() {
+			f, fits := verify.Sends(i.Chain, t.CANames)
+			if fits {
+				keptBack = handshakeRule("client-key-not-supported").Finding("client certificate",
+					"The client does not send its certificate: the daemon does not take signatures of its key.")
+				break
+			}
+			if n == 0 {
+				keptBack = f
+			}
 		}
 	}
 	return t.client(ctx, overGnuTLS{c}, cfg, keptBack)

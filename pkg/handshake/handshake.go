@@ -34,6 +34,9 @@ type Credentials struct {
 	PEM PEM
 	// Lists are revocation lists that were read already, in addition to CRLs.
 	Lists []*crl.List
+	// More are a client's further identities in order of preference (libvirt from 11.10 on); of all that is sent which the
+	// server's request fits best, see verify.Order. Judge, and a server, look at none of them.
+	More []Identity
 	// Keyless says that the key of Chain exists but is not at hand. Judge needs no keys; Client and Server refuse.
 	Keyless bool
 }
@@ -89,6 +92,8 @@ type Transcript struct {
 	Requested bool
 	// Sent reports whether the client sent its certificate.
 	Sent bool
+	// Identity is which of the client's identities was sent: 0 the first, others by their place in More after it.
+	Identity int
 	// Byte reports whether the confirmation byte 0x01 was written (server) or read (client).
 	Byte bool
 	// GnuTLS is the version of the library that made the TLS; empty: it was crypto/tls.
@@ -170,16 +175,36 @@ func (c Config) base() (*tls.Config, error) {
 	return t, nil
 }
 
+// An Identity is a certificate chain with its key.
+type Identity struct {
+	Chain []*certs.Certificate // own certificate first
+	Key   crypto.Signer        // nil: it is not at hand, or of a kind that only GnuTLS knows
+	PEM   PEM                  // its CA does not count
+}
+
+// identities are a client's in order.
+func (c Config) identities() []Identity {
+	var out []Identity
+	if len(c.Chain) > 0 {
+		out = append(out, Identity{c.Chain, c.Key, c.PEM})
+	}
+	return append(out, c.More...)
+}
+
 // identity makes the certificate for crypto/tls; nil without one.
 func (c Config) identity() *tls.Certificate {
-	if len(c.Chain) == 0 || c.Key == nil {
+	return Identity{Chain: c.Chain, Key: c.Key}.certificate()
+}
+
+func (i Identity) certificate() *tls.Certificate {
+	if len(i.Chain) == 0 || i.Key == nil {
 		return nil
 	}
-	id := &tls.Certificate{PrivateKey: c.Key}
-	for _, cert := range c.Chain {
+	id := &tls.Certificate{PrivateKey: i.Key}
+	for _, cert := range i.Chain {
 		id.Certificate = append(id.Certificate, cert.Raw)
 	}
-	if leaf, err := c.Chain[0].X509(); err == nil {
+	if leaf, err := i.Chain[0].X509(); err == nil {
 		id.Leaf = leaf
 	}
 	return id

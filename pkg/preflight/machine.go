@@ -69,9 +69,6 @@ type search struct {
 	pairs   []uri.Pair
 }
 
-// maxIndex is the last index of an indexed identity (tlscerts, "servercert3.pem").
-const maxIndex = 3
-
 // defaults gives the files that are used when none is configured (virNetTLSContextLocateCredentials, virNetTLSConfig*).
 // dir is the client's pkipath; set says that there is one, even an empty one.
 func (m Machine) defaults(role certs.Role, dir string, set bool) search {
@@ -93,39 +90,16 @@ func (m Machine) defaults(role certs.Role, dir string, set bool) search {
 	if f := home.ca + "/cacrl.pem"; m.exists(f) {
 		s.crl = f
 	}
-	own := home.pair("")
-	cert, key := m.exists(own.Cert), m.exists(own.Key)
-	switch {
-	case !m.manyIdentities() && cert && key, m.manyIdentities() && (cert || key || m.begun(home.pair("0"))):
-		s.pairs = m.identities(home)
-	default:
-		s.pairs = m.identities(system)
-	}
+	s.pairs = uri.Files{Identity: []uri.Pair{home.pair(), system.pair()}}.Identities(m.exists, uri.Version{Major: m.Libvirt.Major, Minor: m.Libvirt.Minor})
 	return s
 }
 
-// begun reports whether at least one half of a pair is there.
-func (m Machine) begun(p uri.Pair) bool { return m.exists(p.Cert) || m.exists(p.Key) }
-
-// identities lists the pairs of a place: the one without index, and from 11.10 on those with an index up to the first of
-// which neither file exists. There is always at least one, be it absent.
+// identities lists the pairs of a place: from 11.10 on there are more than one.
 func (m Machine) identities(p place) []uri.Pair {
-	plain := p.pair("")
 	if !m.manyIdentities() {
-		return []uri.Pair{plain}
+		return []uri.Pair{p.pair()}
 	}
-	var indexed []uri.Pair
-	for i := range maxIndex + 1 {
-		q := p.pair(string(rune('0' + i)))
-		if !m.begun(q) {
-			break
-		}
-		indexed = append(indexed, q)
-	}
-	if len(indexed) > 0 && !m.begun(plain) {
-		return indexed
-	}
-	return append([]uri.Pair{plain}, indexed...)
+	return p.pair().Several(m.exists)
 }
 
 // A place is a set of directories with libvirt's file names.
@@ -134,9 +108,9 @@ type place struct {
 	role            certs.Role
 }
 
-func (p place) pair(index string) uri.Pair {
+func (p place) pair() uri.Pair {
 	name := p.role.String()
-	return uri.Pair{Cert: p.certs + "/" + name + "cert" + index + ".pem", Key: p.keys + "/" + name + "key" + index + ".pem"}
+	return uri.Pair{Cert: p.certs + "/" + name + "cert.pem", Key: p.keys + "/" + name + "key.pem"}
 }
 
 // under reports whether name is dir or below it.

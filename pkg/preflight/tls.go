@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/handshake"
@@ -220,8 +221,8 @@ func choose(client, server *priority.Expansion, ids []verify.Loaded) (int, prior
 
 func isRSA(k priority.KeyKind) bool { return k == priority.KeyRSA || k == priority.KeyRSAPSS }
 
-// identity gives the client its certificate: the first of a CA that the daemon names, with a key whose signatures the
-// daemon takes. The finding says why none was taken although there are some, and the error that the handshake ends there.
+// identity gives the client its certificate: the first in verify.Order of a CA that the daemon names, with a key whose
+// signatures the daemon takes. The finding says why none was taken although there are some, and the error that the handshake ends there.
 func (a *attempt) identity(end *handshake.Config, own credentials, client, server *priority.Expansion, version string) (*finding.Finding, error) {
 	var kept *finding.Finding
 	var fails error
@@ -229,9 +230,14 @@ func (a *attempt) identity(end *handshake.Config, own credentials, client, serve
 	for _, ca := range a.s.own.cas {
 		names = append(names, ca.Subject)
 	}
-	for i, l := range own.identities {
+	var chains [][]*certs.Certificate
+	for _, l := range own.identities {
+		chains = append(chains, l.Chain)
+	}
+	for n, i := range verify.Order(chains, names) {
+		l := own.identities[i]
 		if _, sent := verify.Sends(l.Chain, names); !sent {
-			if i < len(own.identities)-1 {
+			if n < len(own.identities)-1 {
 				continue
 			}
 		} else if kind, ok := handshake.KeyKind(l.Chain[0]); ok {

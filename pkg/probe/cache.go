@@ -15,7 +15,7 @@ import (
 type Cache struct {
 	memory      verify.Memory
 	files       store[string, fileContent]
-	credentials store[credentialsKey, verify.Loaded]
+	credentials store[credentialsKey, verify.Credentials]
 	priorities  store[string, session]
 	settings    cached[settingsRead]
 
@@ -110,6 +110,6 @@ func (c *Cache) priority(text string, a *attempt) session {
 
 // credentialsKey tells credentials apart.
 type credentialsKey struct {
-	chosen   uri.Chosen
-	noSanity bool
+	ca, list, identities string
+	noSanity             bool
 }

@@ -55,7 +55,7 @@ func (a *attempt) run(ctx context.Context) error {
 	if !a.parse() {
 		return nil
 	}
-	var credentials verify.Loaded
+	var credentials verify.Credentials
 	switch a.Target.Transport() {
 	case uri.TLS:
 		var ok bool
@@ -139,21 +139,25 @@ func (a *attempt) parse() bool {
 	return true
 }
 
-// credentials finds, reads and judges the client's own files (virNetTLSContextNewClientPath), before any traffic.
-func (a *attempt) credentials() (verify.Loaded, bool) {
+// credentials finds, reads and judges the client's own files (virNetTLSContextNewClientPath), before any traffic: from
+// 11.10 on all its identities.
+func (a *attempt) credentials() (verify.Credentials, bool) {
 	end := a.stage(StageCredentials)
 	candidates, _ := a.Target.Files()
-	chosen := a.choose(candidates)
+	chosen := candidates.Choose(a.exists)
+	pairs := candidates.Identities(a.exists, a.o.URI.Libvirt)
 	read := func(path string) verify.File {
 		b, err := a.o.ReadFile(path)
 		return verify.File{Path: path, Data: b, Err: err}
 	}
-	loaded := a.o.Cache.credentials.get(credentialsKey{chosen, a.Target.NoSanity()}, func() verify.Loaded {
-		return verify.Files{
-			Role: certs.Client,
-			CA:   read(chosen.CA), CRL: read(chosen.CRL), Cert: read(chosen.Cert), Key: read(chosen.Key),
-			NoSanity: a.Target.NoSanity(), At: a.o.At, Libvirt: a.o.Libvirt, Memory: &a.o.Cache.memory,
-		}.Read()
+	key := credentialsKey{chosen.CA, chosen.CRL, fmt.Sprintf("%q", pairs), a.Target.NoSanity()}
+	loaded := a.o.Cache.credentials.get(key, func() verify.Credentials {
+		s := verify.Several{Files: verify.Files{Role: certs.Client, CA: read(chosen.CA), CRL: read(chosen.CRL),
+			NoSanity: a.Target.NoSanity(), At: a.o.At, Libvirt: a.o.Libvirt, Memory: &a.o.Cache.memory}}
+		for _, p := range pairs {
+			s.Identities = append(s.Identities, verify.Pair{Cert: read(p.Cert), Key: read(p.Key)})
+		}
+		return s.Read()
 	})
 	for i, f := range loaded.Findings {
 		if f.Severity == finding.Error {
@@ -169,20 +173,6 @@ func (a *attempt) credentials() (verify.Loaded, bool) {
 	return loaded, true
 }
 
-// choose picks the files. From 11.10 on half a pair in the user's directory is not passed over, and libvirt stops at it.
-func (a *attempt) choose(f uri.Files) uri.Chosen {
-	c := f.Choose(a.exists)
-	if a.o.Libvirt.AtLeast(11, 10) {
-		for _, p := range f.Identity {
-			if a.exists(p.Cert) || a.exists(p.Key) {
-				c.Cert, c.Key = p.Cert, p.Key
-				break
-			}
-		}
-	}
-	return c
-}
-
 // exists is libvirt's access(F_OK): a file that is there but cannot be read counts.
 func (a *attempt) exists(path string) bool {
 	_, err := a.o.ReadFile(path)
@@ -190,10 +180,10 @@ func (a *attempt) exists(path string) bool {
 }
 
 // tls does the handshake, the judgement of the server, and the confirmation byte.
-func (a *attempt) tls(ctx context.Context, conn net.Conn, l verify.Loaded) (net.Conn, bool, error) {
+func (a *attempt) tls(ctx context.Context, conn net.Conn, l verify.Credentials) (net.Conn, bool, error) {
 	end := a.stage(StageTLS) // for the failure to begin; the handshake times its own steps
 	cfg := handshake.Config{
-		Credentials: handshake.Credentials{CAs: l.CAs, Chain: l.Chain, Key: l.Key, PEM: handshake.PEM{CA: l.PEM.CA, Cert: l.PEM.Cert, Key: l.PEM.Key}},
+		Credentials: own(l),
 		Host:        a.Target.Host(),
 		NoVerify:    a.Target.NoVerify(),
 		Libvirt:     a.o.Libvirt,
@@ -218,6 +208,9 @@ func (a *attempt) tls(ctx context.Context, conn net.Conn, l verify.Loaded) (net.
 	}
 	a.Transcript = tr
 	a.describe(tr)
+	if tr.Sent && tr.Identity < len(l.Identities) {
+		a.Identity = l.Identities[tr.Identity].Own.CertPath
+	}
 	a.stages(tr)
 	cause, failed := tr.Cause()
 	if tr.Outcome == finding.Connected {
@@ -232,6 +225,20 @@ func (a *attempt) tls(ctx context.Context, conn net.Conn, l verify.Loaded) (net.
 	cause.LibvirtMessage = tr.LibvirtMessage
 	a.conclude(tr.Outcome, cause)
 	return nil, false, nil
+}
+
+// own makes the client's credentials for a handshake.
+func own(l verify.Credentials) handshake.Credentials {
+	c := handshake.Credentials{CAs: l.CAs, PEM: handshake.PEM{CA: l.CAText}}
+	for i, one := range l.Identities {
+		text := handshake.PEM{Cert: one.PEM.Cert, Key: one.PEM.Key}
+		if i == 0 {
+			c.Chain, c.Key, c.PEM.Cert, c.PEM.Key = one.Chain, one.Key, text.Cert, text.Key
+		} else {
+			c.More = append(c.More, handshake.Identity{Chain: one.Chain, Key: one.Key, PEM: text})
+		}
+	}
+	return c
 }
 
 // stages takes over the steps of a handshake.

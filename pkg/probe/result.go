@@ -22,6 +22,8 @@ type Result struct {
 	// for ever.
 	LibvirtMessage string `json:"libvirt_message,omitempty"`
 	Server         Server `json:"server"`
+	// Identity is the file of the client's certificate that was sent, one of several from libvirt 11.10 on; empty: none was.
+	Identity string `json:"identity,omitempty"`
 	// Stages are the steps that were taken, in order.
 	Stages []Stage `json:"stages"`
 	// Findings are the cause, what else was seen, and what the URI holds.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"fmt"
+	"sort"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
@@ -29,16 +30,38 @@ func Sends(chain []*certs.Certificate, acceptable []dn.Name) (finding.Finding, b
 	if len(acceptable) == 0 {
 		return finding.Finding{}, true
 	}
-	for _, c := range chain {
-		for _, name := range acceptable {
-			if bytes.Equal(c.Issuer.DER(), name.DER()) {
-				return finding.Finding{}, true
-			}
-		}
+	if issuedBy(chain, acceptable) < len(acceptable) {
+		return finding.Finding{}, true
 	}
 	issuer, err := chain[len(chain)-1].Issuer.Text()
 	if err != nil {
 		issuer = "an unreadable name"
 	}
 	return keep("its issuer %q is not among the %d CAs that the daemon names.", issuer, len(acceptable))
+}
+
+// issuedBy gives the place of the first acceptable name that issued a certificate of the chain, and behind the last without one.
+func issuedBy(chain []*certs.Certificate, acceptable []dn.Name) int {
+	for i, name := range acceptable {
+		for _, c := range chain {
+			if bytes.Equal(c.Issuer.DER(), name.DER()) {
+				return i
+			}
+		}
+	}
+	return len(acceptable)
+}
+
+// Order gives the order in which a GnuTLS client with several identities looks for one to send (find_x509_client_cert): those
+// whose issuer the server names first come first, and only among these counts the order of the files. The first of
+// them that Sends, and whose key fits the server's algorithms, is sent (measured with libvirt 12.8).
+func Order(chains [][]*certs.Certificate, acceptable []dn.Name) []int {
+	out := make([]int, len(chains))
+	for i := range out {
+		out[i] = i
+	}
+	sort.SliceStable(out, func(i, j int) bool {
+		return issuedBy(chains[out[i]], acceptable) < issuedBy(chains[out[j]], acceptable)
+	})
+	return out
 }
