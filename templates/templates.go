@@ -41,22 +41,6 @@ func number(b bool) int {
 	return 0
 }
 
-// Names lists the templates.
-func Names() []string {
-	entries, err := sources.ReadDir(".")
-	if err != nil {
-		panic(err) // the files are part of the program
-	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names
-}
-
-// Source gives a template as it stands.
-func Source(name string) ([]byte, error) { return sources.ReadFile(name) }
-
 // Execute fills in the template with that name, "libvirtd.conf.tmpl" for one.
 func Execute(name string, data any) ([]byte, error) {
 	t, err := template.New(name).Funcs(functions).Option("missingkey=error").ParseFS(sources, name)

@@ -147,7 +147,7 @@ func (t checkTree) key(name string) verify.File {
 // checkPlace judges one place, if anything is there.
 func (p *program) checkPlace(t checkTree, place layout.Place, o checkOptions, v *checkView) {
 	shown := t.shown
-	audit := layout.AuditAs(t.fsys, place, t.uid, shown)
+	audit := layout.Audit(t.fsys, place, t.uid, shown)
 	if len(audit.Unchecked) == 0 && len(audit.Present) == 0 && !audit.CA {
 		return
 	}

@@ -88,14 +88,23 @@ func (c *collector) place(p layout.Place) {
 	}
 }
 
-// daemon collects a daemon's configuration and the files that it names.
-func (c *collector) daemon(name string) {
+// conf collects a configuration file and reads it; nil when it is not there or cannot be read.
+func (c *collector) conf(name string) *conf.File {
 	text := c.add(name, confFile)
 	if text == nil {
-		return
+		return nil
 	}
 	f, err := conf.Parse(text, name)
 	if err != nil {
+		return nil
+	}
+	return f
+}
+
+// daemon collects a daemon's configuration and the files that it names.
+func (c *collector) daemon(name string) {
+	f := c.conf(name)
+	if f == nil {
 		return
 	}
 	services := false
@@ -130,12 +139,8 @@ func texts(v conf.Value) []string {
 
 // qemu collects qemu.conf and the directories that it names.
 func (c *collector) qemu(name string) {
-	text := c.add(name, confFile)
-	if text == nil {
-		return
-	}
-	f, err := conf.Parse(text, name)
-	if err != nil {
+	f := c.conf(name)
+	if f == nil {
 		return
 	}
 	for _, e := range f.Entries() {

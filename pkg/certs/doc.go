@@ -2,7 +2,7 @@
 // an identity is asked to be.
 //
 // Call [ImportPEM] or [Import] for one certificate, [ImportPEMList] for a CA file, [QueryDN] for what virt-pki-query-dn
-// prints, [ParseRequest] for a PKCS#10 request, [ParseKey] and [MarshalKey] for keys. [Certificate.X509] gives
+// prints, [ParseKey] and [MarshalKey] for keys. [Certificate.X509] gives
 // crypto/x509's view where there is one.
 //
 // Import and its relatives accept and refuse what GnuTLS 3.7.9 with libtasn1 4.19.0 does, with the same error texts;

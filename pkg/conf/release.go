@@ -1,10 +1,6 @@
 package conf
 
-import (
-	"fmt"
-	"strconv"
-	"strings"
-)
+import "fmt"
 
 // A Release is a version of libvirt. The zero Release means the reference version, 9.0.
 type Release struct{ Major, Minor int }
@@ -22,24 +18,6 @@ var (
 	qemuPriority     = Release{11, 6}  // *_tls_priority of qemu.conf
 	rdpKnown         = Release{11, 3}  // rdp_* of qemu.conf: not in 9.0, in 11.3
 )
-
-// ParseRelease reads "9.0", "9.0.0" or "11.3.0-3+deb13u1".
-func ParseRelease(s string) (Release, error) {
-	version, _, _ := strings.Cut(s, "-")
-	fields := strings.Split(version, ".")
-	if len(fields) < 2 || len(fields) > 3 {
-		return Release{}, fmt.Errorf("libvirt version %q: want a version such as 9.0, 11.3.0 or 12.8.0", s)
-	}
-	var n [3]int
-	for i, f := range fields {
-		v, err := strconv.ParseUint(f, 10, 16)
-		if err != nil {
-			return Release{}, fmt.Errorf("libvirt version %q: %q is no number", s, f)
-		}
-		n[i] = int(v)
-	}
-	return Release{n[0], n[1]}, nil
-}
 
 // String gives the version as major.minor.0.
 func (r Release) String() string {

@@ -31,13 +31,13 @@ type Report struct {
 // (os.OpenRoot's FS does not follow links out of it). It follows no link in the last component of a path. What is missing
 // is no finding here: see package verify. uid is the user who should own what is not the system's; a negative uid leaves
 // owners out.
-func Audit(fsys fs.FS, p Place, uid int) Report {
-	return AuditAs(fsys, p, uid, func(path string) string { return path })
-}
-
-// AuditAs is Audit for a root that is not this machine's /: shown gives the name by which a path is called here, in
-// findings and in the commands that cure them.
-func AuditAs(fsys fs.FS, p Place, uid int, shown func(path string) string) Report {
+//
+// shown gives the name by which a path is called here, in findings and in the commands that cure them, where the root is not
+// this machine's /; nil: as it stands.
+func Audit(fsys fs.FS, p Place, uid int, shown func(path string) string) Report {
+	if shown == nil {
+		shown = func(path string) string { return path }
+	}
 	r := Report{shown: shown}
 	closed := false // a directory above could not be entered
 	items := p.Items(certs.Server, certs.Client)

@@ -55,16 +55,16 @@ func system(changes map[string]*fstest.MapFile) fstest.MapFS {
 
 func TestAuditOfGoodPlacesFindsNothing(t *testing.T) {
 	for _, p := range []Place{{Kind: Libvirt}, {Kind: User, Dir: "/home/ann"}, {Kind: QEMU}, {Kind: QEMU, Group: "kvm"}, {Kind: QEMUNBD}} {
-		r := Audit(system(nil), p, 1000)
+		r := Audit(system(nil), p, 1000, nil)
 		if len(r.Findings) > 0 || len(r.Unchecked) > 0 {
 			t.Errorf("%s: %v %v", p.Kind, r.Findings, r.Unchecked)
 		}
 	}
-	r := Audit(system(nil), Place{Kind: Libvirt}, 1000)
+	r := Audit(system(nil), Place{Kind: Libvirt}, 1000, nil)
 	if diff := cmp.Diff([]certs.Role{certs.Server, certs.Client}, r.Present); diff != "" || !r.CA {
 		t.Errorf("present: %s, CA %v", diff, r.CA)
 	}
-	r = Audit(system(nil), Place{Kind: QEMUNBD}, 1000)
+	r = Audit(system(nil), Place{Kind: QEMUNBD}, 1000, nil)
 	if r.Present != nil || r.CA {
 		t.Errorf("an absent place: %v, CA %v", r.Present, r.CA)
 	}
@@ -112,7 +112,7 @@ func TestAuditNamesWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var got []string
-			for _, f := range Audit(system(c.change), c.place, 1000).Findings {
+			for _, f := range Audit(system(c.change), c.place, 1000, nil).Findings {
 				covered[f.Rule] = true
 				got = append(got, f.Subject+" ["+f.Rule+"] "+f.Message+" | "+f.Remedy)
 			}
@@ -145,7 +145,7 @@ func (c closed) Lstat(name string) (fs.FileInfo, error) {
 }
 
 func TestAuditSaysWhatItCouldNotLookAt(t *testing.T) {
-	r := Audit(closed{system(nil), "etc/pki/libvirt"}, Place{Kind: Libvirt}, 1000)
+	r := Audit(closed{system(nil), "etc/pki/libvirt"}, Place{Kind: Libvirt}, 1000, nil)
 	if diff := cmp.Diff([]string{"/etc/pki/libvirt/private: permission denied"}, r.Unchecked); diff != "" {
 		t.Errorf("(-want +got)\n%s", diff)
 	}
@@ -163,7 +163,7 @@ func TestAuditAsNamesPathsAndRemediesByWhereTheTreeLies(t *testing.T) {
 		}
 	}
 	shown := func(p string) string { return filepath.Join("my pki", p) }
-	r := AuditAs(os.DirFS(root), Place{Kind: PkiPath, Dir: "/"}, -1, shown)
+	r := Audit(os.DirFS(root), Place{Kind: PkiPath, Dir: "/"}, -1, shown)
 	got := map[string]string{}
 	for _, f := range r.Findings {
 		got[f.Subject] = f.Remedy

@@ -87,7 +87,7 @@ func TestWriteMakesTheSystemsTree(t *testing.T) {
 		t.Errorf("%+v", w)
 	}
 	// What Write makes, Audit approves of.
-	if r := Audit(openDir(t, dir).Root().FS(), Place{Kind: Libvirt}, -1); len(r.Findings) > 0 {
+	if r := Audit(openDir(t, dir).Root().FS(), Place{Kind: Libvirt}, -1, nil); len(r.Findings) > 0 {
 		t.Errorf("Audit: %v", r.Findings)
 	}
 	w, err = Write(openDir(t, dir), Place{Kind: Libvirt}.Fill(both), WriteOptions{})

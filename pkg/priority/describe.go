@@ -63,19 +63,6 @@ func (x *Expansion) Describe() []string {
 	return out
 }
 
-// Effective gives the string that libvirt uses: that of the URI (clients only), else that of the configuration file
-// (libvirt.conf for a client, libvirtd.conf or virtproxyd.conf for a daemon), else the build's default. nil means that
-// it is not set there.
-func Effective(uri, conf *string, build string) string {
-	switch {
-	case uri != nil:
-		return *uri
-	case conf != nil:
-		return *conf
-	}
-	return build
-}
-
 // The defaults of libvirt's builds (meson option tls_priority).
 const (
 	DefaultUpstream = "NORMAL"          // also Debian and Ubuntu

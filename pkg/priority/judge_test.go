@@ -167,15 +167,3 @@ func TestItemIsTheJSONContract(t *testing.T) {
 		}
 	}
 }
-
-func TestEffectivePrefersTheURIThenTheFileThenTheBuild(t *testing.T) {
-	a, b := "A", "B"
-	for _, c := range []struct {
-		uri, conf *string
-		want      string
-	}{{&a, &b, "A"}, {nil, &b, "B"}, {nil, nil, priority.DefaultUpstream}} {
-		if got := priority.Effective(c.uri, c.conf, priority.DefaultUpstream); got != c.want {
-			t.Errorf("got %s, want %s", got, c.want)
-		}
-	}
-}

@@ -12,11 +12,8 @@ import (
 	"syscall"
 )
 
-// SearchPath lists the directories of the system's units, the first wins (systemd.unit(5), "System Unit Search Path"; /lib,
+// searchPath lists the directories of the system's units, the first wins (systemd.unit(5), "System Unit Search Path"; /lib,
 // where it is another directory than /usr/lib, stands where Debian has it).
-// The slice is the caller's.
-func SearchPath() []string { return slices.Clone(searchPath) }
-
 var searchPath = []string{
 	"/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient", "/run/systemd/generator.early",
 	"/etc/systemd/system", "/etc/systemd/system.attached", "/run/systemd/system", "/run/systemd/system.attached",

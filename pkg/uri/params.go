@@ -37,9 +37,6 @@ var parameters = []Parameter{
 	{Name: "no_tty", Transports: []Transport{SSH}, Number: true},
 }
 
-// Parameters gives the parameters that the remote driver takes out of a URI, in the order it looks for them.
-func Parameters() []Parameter { return append([]Parameter(nil), parameters...) }
-
 // ParameterByName finds a parameter; names are compared without case.
 func ParameterByName(name string, v Version) (Parameter, bool) {
 	for _, p := range parameters {

@@ -34,11 +34,7 @@ const (
 // and CVE-2026-42013 are in: URI and SRV entries and oversized ones forbid it as well.
 func Host(cert *certs.Certificate, host string) HostMatch { return matchHost(cert, host, true) }
 
-// HostWithoutWildcards is Host with GNUTLS_VERIFY_DO_NOT_ALLOW_WILDCARDS, which libvirt does not set.
-func HostWithoutWildcards(cert *certs.Certificate, host string) HostMatch {
-	return matchHost(cert, host, false)
-}
-
+// matchHost is Host; without wildcards it is as with GNUTLS_VERIFY_DO_NOT_ALLOW_WILDCARDS, which libvirt does not set.
 func matchHost(cert *certs.Certificate, host string, wildcards bool) HostMatch {
 	if addr, ok := parseAddress(host); ok {
 		return matchAddress(cert, host, addr)
