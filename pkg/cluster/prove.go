@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
@@ -80,22 +79,23 @@ type end struct {
 	name   string
 	family string   // only libvirt talks to libvirt, and QEMU to QEMU
 	hosts  []string // what clients call it; nil for a client
-	creds  handshake.Credentials
+	// keyElsewhere says that the key is not at hand: then nothing can be connected.
+	keyElsewhere bool
+	creds        handshake.Credentials
 }
 
 // prove reads every identity back from the tree, judges it as its own end does, and connects every server with every
 // client.
 func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version, o Options) (Proof, error) {
-	if len(versions) == 0 {
-		versions = verify.Measured()
-	}
-	var proof Proof
-	for _, v := range versions {
-		proof.Versions = append(proof.Versions, v.String())
-	}
 	if p.memory == nil {
 		p.memory = new(verify.Memory)
 	}
+	prover := newProver(versions, p.spec.Now, o.workers())
+	prover.memory, prover.most = p.memory, maxPairs
+	if o.EveryPair {
+		prover.most = math.MaxInt
+	}
+	proof := prover.proof()
 	type identity struct {
 		want int
 		role certs.Role
@@ -108,7 +108,7 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 	}
 	ends, failures := make([]end, len(list)), make([][]Failure, len(list))
 	if err := workers.Do(ctx, len(list), o.workers(), func(n int) error {
-		ends[n], failures[n] = p.readEnd(fsys, list[n].want, list[n].role, versions)
+		ends[n], failures[n] = p.readEnd(fsys, list[n].want, list[n].role, prover.versions)
 		return nil
 	}, nil); err != nil {
 		return proof, err
@@ -125,26 +125,15 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 	if len(proof.Failures) > 0 {
 		return proof, nil
 	}
-	var pairs [][2]int
-	if p.csr == nil { // without the key there is no handshake
-		most := maxPairs
-		if o.EveryPair {
-			most = math.MaxInt
-		}
-		pairs, proof.Pairs = pairsOf(servers, clients, most)
-		proof.Handshakes = len(pairs)
+	if p.csr != nil { // without the key there is no handshake
+		proof.Failures = prover.judgeAlone(slices.Concat(servers, clients))
+		return proof, nil
 	}
-	failures = make([][]Failure, len(pairs))
-	if err := workers.Do(ctx, len(pairs), o.workers(), func(n int) (err error) {
-		failures[n], err = pair(ctx, servers[pairs[n][0]], clients[pairs[n][1]], versions, p.spec.Now, p.memory)
-		return err
-	}, o.progress("proving", len(pairs))); err != nil {
+	alone, err := prover.connect(ctx, &proof, servers, clients, func(pairs int) func(int) { return o.progress("proving", pairs) })
+	if err != nil {
 		return proof, err
 	}
-	for _, e := range alone(pairs, servers, clients) {
-		failures = append(failures, p.judgeAlone(e, versions))
-	}
-	proof.Failures = slices.Concat(failures...)
+	proof.Failures = append(proof.Failures, prover.judgeAlone(alone)...)
 	return proof, nil
 }
 
@@ -164,24 +153,33 @@ func alone(pairs [][2]int, servers, clients []end) (out []end) {
 	return out
 }
 
-// judgeAlone judges an end that has nobody to connect with, such as one that is added, as the other end would.
-func (p *Plan) judgeAlone(e end, versions []verify.Version) []Failure {
-	s := verify.Session{Local: certs.Server, Peer: e.creds.Chain, CAs: e.creds.CAs, At: p.spec.Now, Memory: p.memory}
-	failure := Failure{Client: e.name, Outcome: finding.ServerRejectsClient}
-	if e.hosts != nil {
-		s.Local, s.Host = certs.Client, e.hosts[0]
-		failure = Failure{Server: e.name, Host: s.Host, Outcome: finding.ClientRejectsServer}
+// judgeAlone judges ends that have nobody to connect with, such as one that is added, as the other end would.
+func (p *prover) judgeAlone(ends []end) (failures []Failure) {
+	for _, e := range ends {
+		s := verify.Session{Local: certs.Server, Peer: e.creds.Chain, CAs: e.creds.CAs, At: p.at, Memory: p.memory}
+		failure := Failure{Client: e.name, Outcome: finding.ServerRejectsClient}
+		if e.hosts != nil {
+			s.Local, s.Host = certs.Client, e.hosts[0]
+			failure = Failure{Server: e.name, Host: s.Host, Outcome: finding.ClientRejectsServer}
+		}
+		if failure.Version, failure.Message = p.refused(s); failure.Message != "" {
+			failures = append(failures, failure)
+		}
 	}
-	for _, v := range versions {
+	return failures
+}
+
+// refused says under which version a session is refused, and why.
+func (p *prover) refused(s verify.Session) (version, why string) {
+	for _, v := range p.versions {
 		s.Libvirt = v
 		for _, f := range s.Check() {
 			if f.Severity == finding.Error {
-				failure.Version, failure.Message = v.String(), f.Message
-				return []Failure{failure}
+				return v.String(), f.Message
 			}
 		}
 	}
-	return nil
+	return "", ""
 }
 
 // pairsOf lists the pairs to connect, as indices, and says how many there are in all: if these are more than most, not all
@@ -226,11 +224,11 @@ func pairsOf(servers, clients []end, most int) (pairs [][2]int, total int) {
 }
 
 // pair connects a client with a server under its first name, and has every version judge what each end saw.
-func pair(ctx context.Context, s, c end, versions []verify.Version, at time.Time, memory *verify.Memory) ([]Failure, error) {
+func (p *prover) pair(ctx context.Context, s, c end) ([]Failure, error) {
 	var bad []Failure
-	for i, v := range versions {
-		server := handshake.Config{Credentials: s.creds, Libvirt: v, At: at, Memory: memory}
-		client := handshake.Config{Credentials: c.creds, Libvirt: v, At: at, Host: s.hosts[0], Memory: memory}
+	for i, v := range p.versions {
+		server := handshake.Config{Credentials: s.creds, Libvirt: v, At: p.at, Memory: p.memory}
+		client := handshake.Config{Credentials: c.creds, Libvirt: v, At: p.at, Host: s.hosts[0], Memory: p.memory}
 		var r handshake.Result
 		var err error
 		if i == 0 {

@@ -18,7 +18,6 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
 	"github.com/virt-pki/virt-pki/pkg/layout"
-	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 func ends(n int, family string) []end {
@@ -177,13 +176,13 @@ func TestWhoHasNobodyToConnectWithIsJudgedAlone(t *testing.T) {
 		}
 		return []*certs.Certificate{c}
 	}
-	p := &Plan{spec: Spec{Now: time.Now()}, memory: new(verify.Memory)}
+	p := newProver(nil, time.Now(), 1)
 	server := end{name: "kvm1", hosts: []string{"kvm1"}}
 	server.creds.Chain, server.creds.CAs = imported(ours.Server("kvm1").DER), imported(ours.DER)
 	client := end{name: "admin"}
 	client.creds.Chain, client.creds.CAs = imported(ours.Client("admin").DER), imported(ours.DER)
 	for _, e := range []end{server, client} {
-		if f := p.judgeAlone(e, verify.Measured()); len(f) > 0 {
+		if f := p.judgeAlone([]end{e}); len(f) > 0 {
 			t.Errorf("%s: %v", e.name, f)
 		}
 	}
@@ -198,7 +197,7 @@ func TestWhoHasNobodyToConnectWithIsJudgedAlone(t *testing.T) {
 		{client, `client "admin" under libvirt 9.0.0: server-rejects-client: `},
 		{elsewhere, `server "kvm1" as "kvm2" under libvirt 9.0.0: client-rejects-server: `},
 	} {
-		if f := p.judgeAlone(tt.end, verify.Measured()); len(f) != 1 || !strings.HasPrefix(f[0].String(), tt.want) || f[0].Message == "" {
+		if f := p.judgeAlone([]end{tt.end}); len(f) != 1 || !strings.HasPrefix(f[0].String(), tt.want) || f[0].Message == "" {
 			t.Errorf("%v, want %s...", f, tt.want)
 		}
 	}

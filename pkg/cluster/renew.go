@@ -514,7 +514,7 @@ func (w *renewer) prove(ctx context.Context, files []*renewal, o Options) error 
 		}
 	}
 	w.step("prove")
-	w.result.Proof, w.result.Broken, err = newProver(w.authority.Policy().Libvirt, w.Now, o).change(ctx, replaced, unchanged, after, rotated)
+	w.result.Proof, w.result.Broken, err = newProver(w.authority.Policy().Libvirt, w.Now, o.workers()).change(ctx, replaced, unchanged, after, rotated)
 	if err == nil && len(w.result.Proof.Failures) > 0 {
 		err = &ProofError{w.result.Proof}
 	}

@@ -77,13 +77,24 @@ type prover struct {
 	at       time.Time
 	memory   *verify.Memory
 	workers  int
+	// most bounds the handshakes of one proof, as maxMixed does.
+	most int
 }
 
-func newProver(versions []verify.Version, at time.Time, o Options) *prover {
+func newProver(versions []verify.Version, at time.Time, workers int) *prover {
 	if len(versions) == 0 {
 		versions = verify.Measured()
 	}
-	return &prover{versions: versions, at: at, memory: new(verify.Memory), workers: o.workers()}
+	return &prover{versions: versions, at: at, memory: new(verify.Memory), workers: workers, most: maxMixed}
+}
+
+// proof is one in which nothing has been connected yet.
+func (p *prover) proof() Proof {
+	var proof Proof
+	for _, v := range p.versions {
+		proof.Versions = append(proof.Versions, v.String())
+	}
+	return proof
 }
 
 // end judges an actor as its own side does.
@@ -98,7 +109,7 @@ func (p *prover) end(x actor) (end, []Failure) {
 	}
 	files := verify.Files{Role: x.role, CA: file(paths.CA, x.ca), Cert: file(paths.Cert, x.cert), Key: file(paths.Key, x.key),
 		KeyUnknown: x.key == nil, At: p.at, Memory: p.memory}
-	e := end{name: x.place(), family: x.family()}
+	e := end{name: x.place(), family: x.family(), keyElsewhere: x.key == nil}
 	failure := Failure{Outcome: finding.ClientLocal, Client: e.name}
 	if x.role == certs.Server {
 		failure = Failure{Outcome: finding.DaemonDown, Server: e.name}
@@ -180,25 +191,30 @@ func (p *prover) split(ctx context.Context, actors []actor) (servers, clients []
 	return servers, clients, failures, nil
 }
 
-// connect connects servers with clients and adds what comes of it to the proof.
-func (p *prover) connect(ctx context.Context, proof *Proof, servers, clients []end) error {
-	pairs, total := pairsOf(servers, clients, maxMixed)
+// connect connects servers with clients and adds what comes of it to the proof. It gives those that had nobody to connect with.
+// report, which may be nil, makes for a number of pairs what is told how many are done.
+func (p *prover) connect(ctx context.Context, proof *Proof, servers, clients []end, report func(pairs int) func(done int)) ([]end, error) {
+	pairs, total := pairsOf(servers, clients, p.most)
+	var progress func(int)
+	if report != nil {
+		progress = report(len(pairs))
+	}
 	failures := make([][]Failure, len(pairs))
 	if err := workers.Do(ctx, len(pairs), p.workers, func(n int) (err error) {
 		s, c := servers[pairs[n][0]], clients[pairs[n][1]]
-		if s.creds.Key == nil || c.creds.Key == nil {
+		if s.keyElsewhere || c.keyElsewhere {
 			failures[n] = p.judge(s, c)
 			return nil
 		}
-		failures[n], err = pair(ctx, s, c, p.versions, p.at, p.memory)
+		failures[n], err = p.pair(ctx, s, c)
 		return err
-	}, nil); err != nil {
-		return err
+	}, progress); err != nil {
+		return nil, err
 	}
 	proof.Pairs += total
 	proof.Handshakes += len(pairs)
 	proof.Failures = append(proof.Failures, slices.Concat(failures...)...)
-	return nil
+	return alone(pairs, servers, clients), nil
 }
 
 // judge has two ends judge each other without a handshake, where a key is not at hand.
@@ -228,9 +244,7 @@ func (p *prover) judge(s, c end) []Failure {
 // what stays; with mixed also with itself as it is now, because half of it may be in use already when the other half is not.
 // What did not work before is no witness against the change, nor is it held against it; it is given as broken.
 func (p *prover) change(ctx context.Context, before, unchanged, after []actor, mixed bool) (proof Proof, broken []Failure, err error) {
-	for _, v := range p.versions {
-		proof.Versions = append(proof.Versions, v.String())
-	}
+	proof = p.proof()
 	oldServers, oldClients, broken, err := p.split(ctx, before)
 	if err != nil {
 		return proof, nil, err
@@ -257,7 +271,7 @@ func (p *prover) change(ctx context.Context, before, unchanged, after []actor, m
 		witnessServers, witnessClients = append(witnessServers, oldServers...), append(witnessClients, oldClients...)
 	}
 	for _, side := range [][2][]end{{witnessServers, clients}, {servers, witnessClients}, {servers, clients}} {
-		if err := p.connect(ctx, &proof, side[0], side[1]); err != nil {
+		if _, err := p.connect(ctx, &proof, side[0], side[1], nil); err != nil {
 			return proof, broken, err
 		}
 	}

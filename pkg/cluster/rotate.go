@@ -503,7 +503,7 @@ func (o *rotator) replaceTrust(ctx context.Context, files []trustFile) error {
 
 // prove proves a change of the actors' files.
 func (o *rotator) prove(ctx context.Context, before, after []actor) error {
-	p := newProver(o.authority.Policy().Libvirt, o.Now, o.Options)
+	p := newProver(o.authority.Policy().Libvirt, o.Now, o.workers())
 	proof, broken, err := p.change(ctx, before, nil, after, true)
 	o.result.Proof, o.result.Broken = proof, broken
 	if err == nil && len(proof.Failures) > 0 {
