@@ -278,7 +278,7 @@ func TestARequestIsCertifiedWithoutAKeyFile(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if e, failures := p.readEnd(os.DirFS(dir), 0, certs.Server, a.Policy().Libvirt); len(e.hosts) > 0 || len(failures) == 0 || failures[0].Outcome != finding.DaemonDown {
+	if e, failures := p.readEnd(os.DirFS(dir), 0, certs.Server, a.Policy().Libvirt); len(e.Hosts) > 0 || len(failures) == 0 || failures[0].Outcome != finding.DaemonDown {
 		t.Errorf("nothing is there, but: %+v, %+v", e, failures)
 	}
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/proof"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
@@ -41,7 +42,7 @@ type Applied struct {
 	Left []Step
 	// Closed are the keys that QEMU cannot read yet.
 	Closed []string
-	Proof  Proof
+	Proof  proof.Result
 }
 
 // A StaleError says that the files or the inventory have changed since a plan was shown. Nothing was done.
@@ -667,16 +668,16 @@ func (w *applier) prove(ctx context.Context, d *durable.Dir, trees []*treeFiles)
 		}
 	}
 	w.step("prove")
-	proof, err := p.prove(ctx, over, versions, w.Options)
+	proven, err := p.prove(ctx, over, versions, w.Options)
 	if err != nil {
 		return err
 	}
-	if len(proof.Failures) > 0 {
-		return &ProofError{proof}
+	if len(proven.Failures) > 0 {
+		return &proof.Error{Result: proven}
 	}
-	w.applied.Proof.Pairs += proof.Pairs
-	w.applied.Proof.Handshakes += proof.Handshakes
-	w.applied.Proof.Versions = proof.Versions
+	w.applied.Proof.Pairs += proven.Pairs
+	w.applied.Proof.Handshakes += proven.Handshakes
+	w.applied.Proof.Versions = proven.Versions
 	return nil
 }
 

@@ -3,7 +3,7 @@
 //
 // A [Spec] says what is wanted. [Spec.Plan] checks it and has every certificate judged before anything is signed or
 // written; a [Plan] can be printed. [Plan.Make] does it in one step that either happens or does not: everything is written
-// beside its place, proven there by real TLS handshakes between every server and every client ([Prove]), synchronised and
+// beside its place, proven there by real TLS handshakes between every server and every client (package proof), synchronised and
 // renamed. [Plan.Add] issues into an authority that exists.
 //
 // A cluster that lives is described in a file, cluster.toml: [ParseFile] reads it strictly, [Spec.Look] looks at the disk,

@@ -19,6 +19,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/internal/workers"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/proof"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
@@ -68,7 +69,7 @@ type Made struct {
 	Identities []Identity
 	// Closed are the keys that QEMU cannot read yet (see layout.Written), as they are called in the Spec's Dir.
 	Closed []string
-	Proof  Proof
+	Proof  proof.Result
 }
 
 // An Identity is one issued identity and its files.
@@ -300,7 +301,7 @@ func (p *Plan) proven(ctx context.Context, b *batch, fsys fs.FS, o Options) (err
 		return err
 	}
 	if len(b.made.Proof.Failures) > 0 {
-		return &ProofError{b.made.Proof}
+		return &proof.Error{Result: b.made.Proof}
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/proof"
 )
 
 // A Renewal says which certificates are to be replaced by new ones, and how.
@@ -59,9 +60,9 @@ type RenewResult struct {
 	// Settled are certificates that lie in the spots, but an interrupted run had not noted that: now it is.
 	Settled []inventory.Entry
 	// Proof is what came of the handshakes between what was renewed and all in the spots, before any file was changed.
-	Proof Proof
+	Proof proof.Result
 	// Broken are ends that did not work before either. They were no hindrance.
-	Broken []Failure
+	Broken []proof.Failure
 }
 
 // A KeyStateError says why the private key beside a certificate cannot be kept or replaced.
@@ -98,7 +99,7 @@ func (h holding) path(p layout.Part) string {
 
 // Renew replaces certificates by new ones with the same subject, names and purposes. All are prepared, and so judged by the
 // rules of every libvirt of the authority's policy, before one is signed; the new ones are recorded before files change, and
-// connected in memory with each other and with their peers in the spots: if a handshake fails, a *ProofError says so and
+// connected in memory with each other and with their peers in the spots: if a handshake fails, a *proof.Error says so and
 // nothing has changed. What is replaced is kept beside as FILE.old-TIME; key and certificate get their names one right after the
 // other; and the old certificates are then superseded: known, and to be revoked if need be. One renewal at a time works on an
 // authority.
@@ -479,7 +480,7 @@ func (w *renewer) contents(issued []ca.Issued) ([]*renewal, error) {
 
 // prove connects what will be there with what is: while the files are on their way to the hosts, both are in use.
 func (w *renewer) prove(ctx context.Context, files []*renewal, o Options) error {
-	before, err := readActors(w.Spots)
+	before, err := proof.Read(w.Spots)
 	if err != nil {
 		return err
 	}
@@ -487,26 +488,26 @@ func (w *renewer) prove(ctx context.Context, files []*renewal, o Options) error 
 		spot layout.Spot
 		role certs.Role
 	}
-	changed, rotated := map[end]actor{}, false
+	changed, rotated := map[end]proof.Identity{}, false
 	for _, x := range before {
-		changed[end{x.spot, x.role}] = x
+		changed[end{x.Spot, x.Role}] = x
 	}
 	touched := map[end]bool{}
 	for _, f := range files {
 		at := end{f.Spot, f.role}
 		x := changed[at]
 		if f.part == layout.Key {
-			x.key = f.now
+			x.Key = f.now
 		} else {
-			x.cert = f.now
+			x.Cert = f.now
 		}
 		changed[at], touched[at] = x, true
 		n := w.result.Renewed[f.of]
 		rotated = rotated || n.New.Authority != n.Old.Authority
 	}
-	var replaced, unchanged, after []actor
+	var replaced, unchanged, after []proof.Identity
 	for _, x := range before {
-		at := end{x.spot, x.role}
+		at := end{x.Spot, x.Role}
 		if touched[at] {
 			replaced, after = append(replaced, x), append(after, changed[at])
 		} else {
@@ -514,9 +515,9 @@ func (w *renewer) prove(ctx context.Context, files []*renewal, o Options) error 
 		}
 	}
 	w.step("prove")
-	w.result.Proof, w.result.Broken, err = newProver(w.authority.Policy().Libvirt, w.Now, o.workers()).change(ctx, replaced, unchanged, after, rotated)
+	w.result.Proof, w.result.Broken, err = proof.New(w.authority.Policy().Libvirt, w.Now, o.workers()).Change(ctx, replaced, unchanged, after, rotated)
 	if err == nil && len(w.result.Proof.Failures) > 0 {
-		err = &ProofError{w.result.Proof}
+		err = &proof.Error{Result: w.result.Proof}
 	}
 	return err
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/proof"
 )
 
 // What libvirt's check of one's own files can take of a CA file (virNetTLSContextLoadCACertListFromFile, up to libvirt 12.8):
@@ -116,9 +117,9 @@ type RotationResult struct {
 	Changed, Backups []string
 	// Renewed are the certificates that were replaced.
 	Renewed []Renewed
-	Proof   Proof
+	Proof   proof.Result
 	// Broken are ends that did not work before the stage either.
-	Broken []Failure
+	Broken []proof.Failure
 	// Retired is where the old CA is kept after the last stage.
 	Retired string
 	// NotAfter is the end of the old CA, by which the last stage must be complete.
@@ -449,19 +450,19 @@ func (o *rotator) withCA(add [][]byte) ([]trustFile, error) {
 // replaceTrust proves that the places work with their new CA files, among themselves and with those that have the old ones
 // yet, and puts the files into their places.
 func (o *rotator) replaceTrust(ctx context.Context, files []trustFile) error {
-	before, err := readActors(o.Spots)
+	before, err := proof.Read(o.Spots)
 	if err != nil {
 		return err
 	}
 	// Of what is revoked nothing is proven: it is to be refused, and loses nothing with the old CA.
-	before = slices.DeleteFunc(before, func(x actor) bool {
-		return slices.ContainsFunc(o.places, func(p RotationPlace) bool { return p.Spot == x.spot && slices.Contains(p.Revoked, x.role) })
+	before = slices.DeleteFunc(before, func(x proof.Identity) bool {
+		return slices.ContainsFunc(o.places, func(p RotationPlace) bool { return p.Spot == x.Spot && slices.Contains(p.Revoked, x.Role) })
 	})
-	var changed []actor
+	var changed []proof.Identity
 	for _, x := range before {
 		for _, f := range files {
-			if f.spot == x.spot {
-				x.ca = f.text
+			if f.spot == x.Spot {
+				x.CA = f.text
 			}
 		}
 		changed = append(changed, x)
@@ -502,12 +503,12 @@ func (o *rotator) replaceTrust(ctx context.Context, files []trustFile) error {
 }
 
 // prove proves a change of the actors' files.
-func (o *rotator) prove(ctx context.Context, before, after []actor) error {
-	p := newProver(o.authority.Policy().Libvirt, o.Now, o.workers())
-	proof, broken, err := p.change(ctx, before, nil, after, true)
-	o.result.Proof, o.result.Broken = proof, broken
-	if err == nil && len(proof.Failures) > 0 {
-		err = &RotationProofError{o.result.Stage, proof}
+func (o *rotator) prove(ctx context.Context, before, after []proof.Identity) error {
+	p := proof.New(o.authority.Policy().Libvirt, o.Now, o.workers())
+	proven, broken, err := p.Change(ctx, before, nil, after, true)
+	o.result.Proof, o.result.Broken = proven, broken
+	if err == nil && len(proven.Failures) > 0 {
+		err = &RotationProofError{o.result.Stage, proven}
 	}
 	return err
 }
@@ -515,7 +516,7 @@ func (o *rotator) prove(ctx context.Context, before, after []actor) error {
 // A RotationProofError says that a stage would break connections. Nothing was put into use.
 type RotationProofError struct {
 	Stage ca.RotationStage
-	Proof Proof
+	Proof proof.Result
 }
 
 // Error names the first failure.
@@ -541,16 +542,16 @@ func (o *rotator) issue(ctx context.Context) error {
 		return &RotationLackError{ca.IssueNew, o.result.Lacks}
 	}
 	r, _ := o.authority.Rotation()
-	actors, err := readActors(o.Spots)
+	actors, err := proof.Read(o.Spots)
 	if err != nil {
 		return err
 	}
 	var orders []ca.Order
-	var models []actor
+	var models []proof.Identity
 	for _, role := range []certs.Role{certs.Server, certs.Client} {
 		for _, x := range actors {
-			cert, err := certs.ImportPEM(x.cert)
-			if err != nil || x.role != role {
+			cert, err := certs.ImportPEM(x.Cert)
+			if err != nil || x.Role != role {
 				continue
 			}
 			key, err := o.authority.KeyOf(cert)
@@ -579,16 +580,16 @@ func (o *rotator) issue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var probes []actor
+	var probes []proof.Identity
 	var keys []inventory.Key
 	for i, is := range issued {
 		keys = append(keys, is.Entry.Key)
 		x := models[i]
-		x.cert = is.PEM()
-		if x.key, err = certs.MarshalKey(is.Key, nil); err != nil {
+		x.Cert = is.PEM()
+		if x.Key, err = certs.MarshalKey(is.Key, nil); err != nil {
 			return err
 		}
-		defer clear(x.key)
+		defer clear(x.Key)
 		probes = append(probes, x)
 	}
 	o.step("abandon")

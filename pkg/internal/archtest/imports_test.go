@@ -55,10 +55,12 @@ var allowed = map[string][]string{
 	"pkg/scan": {"pkg/ca", "pkg/certs", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/internal/durable"},
 	// What ends when, and what stops working then.
 	"pkg/expiry": {"pkg/certs", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/scan", "pkg/internal/hint"},
+	// Identities as they lie, or are about to, connected in memory.
+	"pkg/proof": {"pkg/certs", "pkg/handshake", "pkg/layout", "pkg/verify", "pkg/internal/durable", "pkg/internal/workers"},
 	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
 		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates",
-		// When a certificate is due.
-		"pkg/expiry",
+		// When a certificate is due; what proves that it works.
+		"pkg/expiry", "pkg/proof",
 		// What ca and verify take and give: requests, roles, names. One stage for the trees of all hosts, synced once.
 		"pkg/certs", "pkg/dn", "pkg/internal/durable", "pkg/internal/workers", "pkg/internal/hint"},
 	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
