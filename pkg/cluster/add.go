@@ -148,7 +148,7 @@ func (p *Plan) add(ctx context.Context, d *durable.Dir, o Options) (*batch, erro
 		return nil, errors.Join(err, p.authority.Inventory().MarkPublished(ctx, published...),
 			p.authority.Inventory().Abandon(ctx, abandoned...))
 	}
-	o.step("mark as published")
+	o.steps().Say("mark as published")
 	return b, p.authority.Inventory().MarkPublished(ctx, published...)
 }
 
@@ -259,7 +259,7 @@ func (p *Plan) resume(ctx context.Context, d *durable.Dir, o Options) (map[int]*
 	if len(keys) == 0 {
 		return nil, nil
 	}
-	o.step("mark as published")
+	o.steps().Say("mark as published")
 	return found, inv.MarkPublished(ctx, keys...)
 }
 

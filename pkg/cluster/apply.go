@@ -204,7 +204,7 @@ func (w *applier) run(ctx context.Context) error {
 	for _, s := range steps {
 		switch s.Action {
 		case SetPolicy:
-			w.step("policy")
+			w.steps().Say("policy")
 			if err := revised.KeepPolicy(ctx); err != nil {
 				return err
 			}
@@ -318,22 +318,22 @@ func (w *applier) publish(ctx context.Context, list []inventory.Entry) error {
 	}
 	// In this order: as long as the new ones are not marked, the next run knows that there is something to mark.
 	inv := w.authority.Inventory()
-	w.step("mark as superseded")
+	w.steps().Say("mark as superseded")
 	if err := inv.MarkSuperseded(ctx, superseded...); err != nil {
 		return err
 	}
-	w.step("mark as abandoned")
+	w.steps().Say("mark as abandoned")
 	if err := inv.Abandon(ctx, abandoned...); err != nil {
 		return err
 	}
-	w.step("mark as published")
+	w.steps().Say("mark as published")
 	return inv.MarkPublished(ctx, published...)
 }
 
 // adopt writes a certificate that was found into the inventory: one of this CA as if it had been issued for its place, one of
 // another as another program's.
 func (w *applier) adopt(ctx context.Context, s Step) error {
-	w.step("adopt")
+	w.steps().Say("adopt")
 	e, err := w.authority.Describe(s.cert, w.Now)
 	var stranger *ca.StrangerError
 	switch {
@@ -477,8 +477,8 @@ func (w *applier) issue(ctx context.Context) error {
 	if len(prepared) == 0 {
 		return nil
 	}
-	w.step("issue")
-	issued, err := w.authority.IssueAll(ctx, prepared, w.progress("issuing", len(prepared)))
+	w.steps().Say("issue")
+	issued, err := w.authority.IssueAll(ctx, prepared, w.steps().Report("issuing", len(prepared)))
 	if err != nil {
 		return err
 	}
@@ -667,7 +667,7 @@ func (w *applier) prove(ctx context.Context, d *durable.Dir, trees []*treeFiles)
 			p.wants, p.prepared = append(p.wants, q.wants[0]), append(p.prepared, nil)
 		}
 	}
-	w.step("prove")
+	w.steps().Say("prove")
 	proven, err := p.prove(ctx, over, versions, w.Options)
 	if err != nil {
 		return err
@@ -742,7 +742,7 @@ func (o overlay) ReadFile(name string) ([]byte, error) {
 
 // replace writes the files, tree by tree.
 func (w *applier) replace(ctx context.Context, trees []*treeFiles) error {
-	report := w.progress("writing", len(trees))
+	report := w.steps().Report("writing", len(trees))
 	for n, t := range trees {
 		if err := ctx.Err(); err != nil {
 			return err
@@ -775,7 +775,7 @@ func (w *applier) replaceIn(ctx context.Context, t *treeFiles) (backups map[stri
 		return nil, nil, err
 	}
 	defer d.Close()
-	d.Hook = w.hook()
+	d.Hook = w.steps().Hook()
 	lock, err := durable.LockDir(ctx, t.root)
 	if err != nil {
 		return nil, nil, err
@@ -859,7 +859,7 @@ func (w *applier) setModes(ctx context.Context, steps []Step) error {
 			if info.Mode()&fs.ModeSymlink != 0 {
 				return durable.ErrSymlink
 			}
-			w.step(string(s.Action) + " " + s.Files[0])
+			w.steps().Say("%s %s", s.Action, s.Files[0])
 			if s.Action == SetMode {
 				return d.Root().Chmod(name, s.item.Mode)
 			}

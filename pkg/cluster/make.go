@@ -16,6 +16,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/internal/hint"
+	"github.com/virt-pki/virt-pki/pkg/internal/steps"
 	"github.com/virt-pki/virt-pki/pkg/internal/workers"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
@@ -40,29 +41,7 @@ type Options struct {
 // DescriptionName is the cluster file in an authority's directory that says what was made with it.
 const DescriptionName = "cluster.toml"
 
-func (o Options) progress(stage string, total int) func(int) {
-	if o.Progress == nil {
-		return nil
-	}
-	return func(done int) { o.Progress(stage, done, total) }
-}
-
-func (o Options) step(what string) {
-	if o.Step != nil {
-		o.Step(what)
-	}
-}
-
-// hook is what package durable calls.
-func (o Options) hook() func(durable.Step) error {
-	if o.Step == nil {
-		return nil
-	}
-	return func(s durable.Step) error {
-		o.Step(s.Op + " " + s.Path)
-		return nil
-	}
-}
+func (o Options) steps() steps.Run { return steps.Run{Progress: o.Progress, Step: o.Step} }
 
 // A Made is what was made.
 type Made struct {
@@ -194,7 +173,7 @@ func (p *Plan) fill(ctx context.Context, stage *durable.Staging, found Found, o 
 		return Made{}, err
 	}
 	// The inventory lies in the stage: that they are published comes true with the rename.
-	o.step("mark as published")
+	o.steps().Say("mark as published")
 	if err := b.published(ctx, authority.Inventory()); err != nil {
 		return Made{}, err
 	}
@@ -226,8 +205,8 @@ func (b *batch) published(ctx context.Context, inv *inventory.Inventory) error {
 
 // issue has the authority sign and record everything.
 func (p *Plan) issue(ctx context.Context, o Options) (*batch, error) {
-	o.step("issue")
-	issued, err := p.authority.IssueAll(ctx, p.prepared, o.progress("issuing", len(p.prepared)))
+	o.steps().Say("issue")
+	issued, err := p.authority.IssueAll(ctx, p.prepared, o.steps().Report("issuing", len(p.prepared)))
 	if err != nil {
 		return nil, err
 	}
@@ -258,7 +237,7 @@ func (p *Plan) issue(ctx context.Context, o Options) (*batch, error) {
 // write puts each member's files where into says: below a name in a directory.
 func (p *Plan) write(ctx context.Context, b *batch, o Options, into func(Member) (*durable.Dir, string, error)) error {
 	members := p.members()
-	several := o.workers()
+	several := o.steps().Workers()
 	if p.spec.flat() {
 		several = 1 // all write the same CA certificate
 	}
@@ -289,14 +268,14 @@ func (p *Plan) write(ctx context.Context, b *batch, o Options, into func(Member)
 			closed[n] = append(closed[n], filepath.Join(p.spec.tree(m), name))
 		}
 		return nil
-	}, o.progress("writing", len(members)))
+	}, o.steps().Report("writing", len(members)))
 	b.made.Closed = append(b.made.Closed, slices.Concat(closed...)...)
 	return err
 }
 
 // proven proves what was written below fsys.
 func (p *Plan) proven(ctx context.Context, b *batch, fsys fs.FS, o Options) (err error) {
-	o.step("prove")
+	o.steps().Say("prove")
 	if b.made.Proof, err = p.prove(ctx, fsys, p.authority.Policy().Libvirt, o); err != nil {
 		return err
 	}
@@ -344,7 +323,7 @@ func (s Spec) free(dir string) error {
 func openDir(name string, mode fs.FileMode, o Options) (d *durable.Dir, undo func(), err error) {
 	d, err = durable.Open(name)
 	if err == nil {
-		d.Hook = o.hook()
+		d.Hook = o.steps().Hook()
 		return d, func() {}, nil
 	}
 	if !errors.Is(err, fs.ErrNotExist) || filepath.Dir(name) == name {
@@ -369,7 +348,7 @@ func openDir(name string, mode fs.FileMode, o Options) (d *durable.Dir, undo fun
 		undo()
 		return nil, nil, err
 	}
-	d.Hook = o.hook()
+	d.Hook = o.steps().Hook()
 	return d, undo, nil
 }
 

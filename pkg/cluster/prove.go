@@ -27,7 +27,7 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 	if p.memory == nil {
 		p.memory = new(verify.Memory)
 	}
-	prover := proof.New(versions, p.spec.Now, o.workers())
+	prover := proof.New(versions, p.spec.Now, o.steps().Workers())
 	prover.Memory, prover.Most = p.memory, maxPairs
 	if o.EveryPair {
 		prover.Most = math.MaxInt
@@ -44,7 +44,7 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 		}
 	}
 	ends, failures := make([]proof.End, len(list)), make([][]proof.Failure, len(list))
-	if err := workers.Do(ctx, len(list), o.workers(), func(n int) error {
+	if err := workers.Do(ctx, len(list), o.steps().Workers(), func(n int) error {
 		ends[n], failures[n] = p.readEnd(fsys, list[n].want, list[n].role, prover.Versions)
 		return nil
 	}, nil); err != nil {
@@ -66,7 +66,7 @@ func (p *Plan) prove(ctx context.Context, fsys fs.FS, versions []verify.Version,
 		r.Failures = prover.JudgeAlone(slices.Concat(servers, clients))
 		return r, nil
 	}
-	alone, err := prover.Connect(ctx, &r, servers, clients, func(pairs int) func(int) { return o.progress("proving", pairs) })
+	alone, err := prover.Connect(ctx, &r, servers, clients, func(pairs int) func(int) { return o.steps().Report("proving", pairs) })
 	if err != nil {
 		return r, err
 	}

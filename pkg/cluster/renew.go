@@ -15,6 +15,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
+	"github.com/virt-pki/virt-pki/pkg/internal/steps"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/proof"
@@ -40,6 +41,8 @@ type Renewal struct {
 	// Step, when set, is called before each step on disk. Tests stop there.
 	Step func(step string)
 }
+
+func (r Renewal) steps() steps.Run { return steps.Run{Progress: r.Progress, Step: r.Step} }
 
 // A Renewed is a certificate that was, or would be, replaced.
 type Renewed struct {
@@ -156,12 +159,6 @@ func (w *renewer) close() {
 	}
 }
 
-func (w *renewer) step(format string, a ...any) {
-	if w.Step != nil {
-		w.Step(fmt.Sprintf(format, a...))
-	}
-}
-
 // root opens the root of a spot, once, and keeps others from writing below it.
 func (w *renewer) root(ctx context.Context, s layout.Spot) (*durable.Dir, error) {
 	if d := w.roots[s.Root]; d != nil {
@@ -177,7 +174,7 @@ func (w *renewer) root(ctx context.Context, s layout.Spot) (*durable.Dir, error)
 		return nil, fmt.Errorf("renewing in %q: %w", s.Root, err)
 	}
 	w.locks = append(w.locks, lock)
-	d.Hook = func(s durable.Step) error { w.step("%s %s", s.Op, s.Path); return nil }
+	d.Hook = w.steps().Hook()
 	w.roots[s.Root] = d
 	return d, nil
 }
@@ -375,9 +372,8 @@ func (w *renewer) replace(ctx context.Context) error {
 			return err
 		}
 	}
-	o := Options{Progress: w.Progress, Step: w.Step}
-	w.step("issue")
-	issued, err := w.authority.IssueAll(ctx, w.prepared, o.progress("issuing", len(w.prepared)))
+	w.steps().Say("issue")
+	issued, err := w.authority.IssueAll(ctx, w.prepared, w.steps().Report("issuing", len(w.prepared)))
 	if err != nil {
 		return err
 	}
@@ -399,24 +395,24 @@ func (w *renewer) replace(ctx context.Context) error {
 		}
 	}()
 	if err == nil {
-		err = w.prove(ctx, files, o)
+		err = w.prove(ctx, files)
 	}
 	if err == nil {
-		err = w.put(ctx, files, o)
+		err = w.put(ctx, files)
 	}
 	if err != nil {
 		if !w.begun { // nothing is in its place
-			w.step("abandon")
+			w.steps().Say("abandon")
 			err = errors.Join(err, inv.Abandon(ctx, keys...))
 		}
 		return err
 	}
 	// In this order: what is published and not to be found any more would look like a certificate that is used elsewhere.
-	w.step("supersede")
+	w.steps().Say("supersede")
 	if err := supersede(ctx, inv, w.result.Renewed, old); err != nil {
 		return err
 	}
-	w.step("mark")
+	w.steps().Say("mark")
 	if err := inv.MarkPublished(ctx, keys...); err != nil {
 		return err
 	}
@@ -479,7 +475,7 @@ func (w *renewer) contents(issued []ca.Issued) ([]*renewal, error) {
 }
 
 // prove connects what will be there with what is: while the files are on their way to the hosts, both are in use.
-func (w *renewer) prove(ctx context.Context, files []*renewal, o Options) error {
+func (w *renewer) prove(ctx context.Context, files []*renewal) error {
 	before, err := proof.Read(w.Spots)
 	if err != nil {
 		return err
@@ -514,8 +510,8 @@ func (w *renewer) prove(ctx context.Context, files []*renewal, o Options) error 
 			unchanged = append(unchanged, x)
 		}
 	}
-	w.step("prove")
-	w.result.Proof, w.result.Broken, err = proof.New(w.authority.Policy().Libvirt, w.Now, o.workers()).Change(ctx, replaced, unchanged, after, rotated)
+	w.steps().Say("prove")
+	w.result.Proof, w.result.Broken, err = proof.New(w.authority.Policy().Libvirt, w.Now, w.steps().Workers()).Change(ctx, replaced, unchanged, after, rotated)
 	if err == nil && len(w.result.Proof.Failures) > 0 {
 		err = &proof.Error{Result: w.result.Proof}
 	}
@@ -528,7 +524,7 @@ const fewFiles = 32
 
 // put writes all files and the backups of what they replace beside their places, makes that durable, and gives them their
 // names, one right after the other.
-func (w *renewer) put(ctx context.Context, files []*renewal, o Options) error {
+func (w *renewer) put(ctx context.Context, files []*renewal) error {
 	defer func() {
 		for _, f := range files {
 			if f.pending != nil {
@@ -546,7 +542,7 @@ func (w *renewer) put(ctx context.Context, files []*renewal, o Options) error {
 			d.Unsynced()
 		}
 	}
-	progress := o.progress("writing", len(files))
+	progress := w.steps().Report("writing", len(files))
 	for i, f := range files {
 		d := w.roots[f.Root]
 		var err error
@@ -565,7 +561,7 @@ func (w *renewer) put(ctx context.Context, files []*renewal, o Options) error {
 		}
 	}
 	if many {
-		w.step("syncfs")
+		w.steps().Say("syncfs")
 		if err := durable.SyncAll(dirs); err != nil {
 			return fmt.Errorf("renewing: %w", err)
 		}
@@ -584,7 +580,7 @@ func (w *renewer) put(ctx context.Context, files []*renewal, o Options) error {
 		touched[f.Root][path.Dir(layout.Below(f.name))] = true
 	}
 	if many {
-		w.step("syncfs")
+		w.steps().Say("syncfs")
 		return durable.SyncAll(dirs)
 	}
 	for _, root := range sortedKeys(touched) {

@@ -17,6 +17,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
+	"github.com/virt-pki/virt-pki/pkg/internal/steps"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/proof"
@@ -66,8 +67,13 @@ type RotationStep struct {
 	Now time.Time
 	// DryRun does everything but sign and write.
 	DryRun bool
-	Options
+	// Progress, when set, is told how far each stage of the work has come. It is called from several goroutines.
+	Progress func(stage string, done, total int)
+	// Step, when set, is called before each step on disk. Tests stop there.
+	Step func(step string)
 }
+
+func (s RotationStep) steps() steps.Run { return steps.Run{Progress: s.Progress, Step: s.Step} }
 
 // A RotationPlace is one layout as the rotation finds it.
 type RotationPlace struct {
@@ -473,7 +479,7 @@ func (o *rotator) replaceTrust(ctx context.Context, files []trustFile) error {
 	for _, f := range files {
 		name := f.spot.Paths(certs.Client).CA
 		if err := durable.Within(f.spot.Root, func(d *durable.Dir) error {
-			d.Hook = o.hook()
+			d.Hook = o.steps().Hook()
 			text, info, err := layout.ReadIn(d, name)
 			if err != nil {
 				return err
@@ -504,7 +510,7 @@ func (o *rotator) replaceTrust(ctx context.Context, files []trustFile) error {
 
 // prove proves a change of the actors' files.
 func (o *rotator) prove(ctx context.Context, before, after []proof.Identity) error {
-	p := proof.New(o.authority.Policy().Libvirt, o.Now, o.workers())
+	p := proof.New(o.authority.Policy().Libvirt, o.Now, o.steps().Workers())
 	proven, broken, err := p.Change(ctx, before, nil, after, true)
 	o.result.Proof, o.result.Broken = proven, broken
 	if err == nil && len(proven.Failures) > 0 {
@@ -575,7 +581,7 @@ func (o *rotator) issue(ctx context.Context) error {
 	if o.DryRun {
 		return nil
 	}
-	o.step("issue")
+	o.steps().Say("issue")
 	issued, err := r.New.IssueAll(ctx, prepared, nil)
 	if err != nil {
 		return err
@@ -592,7 +598,7 @@ func (o *rotator) issue(ctx context.Context) error {
 		defer clear(x.Key)
 		probes = append(probes, x)
 	}
-	o.step("abandon")
+	o.steps().Say("abandon")
 	if err := o.authority.Inventory().Abandon(ctx, keys...); err != nil {
 		return err
 	}
@@ -704,7 +710,7 @@ func (o *rotator) dropList(old *ca.Authority) error {
 		return err
 	}
 	return durable.Within(o.authority.Dir(), func(d *durable.Dir) error {
-		d.Hook = o.hook()
+		d.Hook = o.steps().Hook()
 		return d.Write(durable.File{Name: "cacrl.pem", Data: lists, Mode: 0o644, Replace: true})
 	})
 }

@@ -349,7 +349,7 @@ func runRotate(dir, what string, step func(string)) error {
 	if err != nil {
 		return err
 	}
-	s := RotationStep{Spots: spots, Now: time.Now(), Successor: ca.Successor{Now: time.Now(), Step: step}, Options: Options{Step: step}}
+	s := RotationStep{Spots: spots, Now: time.Now(), Successor: ca.Successor{Now: time.Now(), Step: step}, Step: step}
 	if what == "abort" {
 		_, err := AbortRotation(ctx, a, s)
 		return err

@@ -62,7 +62,7 @@ var allowed = map[string][]string{
 		// When a certificate is due; what proves that it works.
 		"pkg/expiry", "pkg/proof",
 		// What ca and verify take and give: requests, roles, names. One stage for the trees of all hosts, synced once.
-		"pkg/certs", "pkg/dn", "pkg/internal/durable", "pkg/internal/workers", "pkg/internal/hint"},
+		"pkg/certs", "pkg/dn", "pkg/internal/durable", "pkg/internal/workers", "pkg/internal/hint", "pkg/internal/steps"},
 	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
 		// What handshake takes and gives: the versions and credentials of both ends, and how tls_priority reads.
 		"pkg/certs", "pkg/verify", "pkg/priority",
@@ -83,6 +83,7 @@ var allowed = map[string][]string{
 	"pkg/internal/durable":   {},
 	"pkg/internal/hint":      {},
 	"pkg/internal/workers":   {},
+	"pkg/internal/steps":     {"pkg/internal/durable"},
 	"pkg/internal/signature": {"pkg/internal/der"},
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
