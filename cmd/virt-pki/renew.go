@@ -9,9 +9,9 @@ import (
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
-	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/expiry"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/renewal"
 )
 
 func (p *program) renewCommand() *cli.Command {
@@ -98,7 +98,7 @@ func (p *program) renew(c *cli.Context) error {
 		}
 	}
 	if r.DryRun {
-		result, err := cluster.Renew(c.Context, a, r)
+		result, err := renewal.Run(c.Context, a, r)
 		if err != nil {
 			return err
 		}
@@ -107,7 +107,7 @@ func (p *program) renew(c *cli.Context) error {
 	if _, err := p.unlock(c, a); err != nil {
 		return err
 	}
-	result, err := cluster.Renew(c.Context, a, r)
+	result, err := renewal.Run(c.Context, a, r)
 	if err != nil {
 		return err
 	}
@@ -115,8 +115,8 @@ func (p *program) renew(c *cli.Context) error {
 }
 
 // renewal decodes the flags.
-func (p *program) renewal(c *cli.Context) (cluster.Renewal, error) {
-	r := cluster.Renewal{SameKey: c.Bool("same-key"), Now: p.now(), DryRun: c.Bool("dry-run")}
+func (p *program) renewal(c *cli.Context) (renewal.Request, error) {
+	r := renewal.Request{SameKey: c.Bool("same-key"), Now: p.now(), DryRun: c.Bool("dry-run")}
 	names, chosen := c.Args().Slice(), 0
 	for _, is := range []bool{len(names) > 0, c.Bool("due"), c.Bool("all")} {
 		if is {
@@ -172,7 +172,7 @@ func (p *program) renewal(c *cli.Context) (cluster.Renewal, error) {
 	return r, err
 }
 
-func (p *program) printRenewed(c *cli.Context, authority string, r cluster.RenewResult) error {
+func (p *program) printRenewed(c *cli.Context, authority string, r renewal.Result) error {
 	v := renewView{Schema: 1, DryRun: c.Bool("dry-run"), Authority: authority, Renewed: []renewedView{}, Elsewhere: []certificateView{},
 		Settled: []certificateView{}, Next: []string{}}
 	for _, n := range r.Renewed {

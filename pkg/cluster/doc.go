@@ -8,7 +8,7 @@
 //
 // A cluster that lives is described in a file, cluster.toml: [ParseFile] reads it strictly, [Spec.Look] looks at the disk,
 // [Cluster.Compare] says what differs and why, a pure function of the file, the inventory, the disk and the time, and
-// [Cluster.Apply] does it, with the same machinery. [Renew] replaces certificates without such a file.
+// [Cluster.Apply] does it, with the same machinery. Package renewal replaces certificates without such a file.
 //
 // [Rotate] replaces the CA in stages, each proven before a file is changed. What comes after is in other packages: installation puts
 // a tree into its places on a host, reload has the daemon take up new files, expiry says what ends when, and revocation publishes

@@ -18,6 +18,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
+	"github.com/virt-pki/virt-pki/pkg/renewal"
 	"github.com/virt-pki/virt-pki/pkg/revocation"
 )
 
@@ -201,7 +202,7 @@ func TestPostgreSQLGoneAtEveryMessage(t *testing.T) {
 			return err
 		}},
 		{"renew", func(a *ca.Authority, n int) error {
-			_, err := Renew(ctx, a, Renewal{Spots: spotsIn(t, dir), Select: func(e inventory.Entry) bool { return e.Host == "admin" }, Now: time.Now()})
+			_, err := renewal.Run(ctx, a, renewal.Request{Spots: spotsIn(t, dir), Select: func(e inventory.Entry) bool { return e.Host == "admin" }, Now: time.Now()})
 			return err
 		}, func(int) error {
 			pairs(t, "renewed", dir)

@@ -17,6 +17,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/renewal"
 )
 
 func everything(inventory.Entry) bool { return true }
@@ -91,7 +92,7 @@ func TestRenewReplacesInPlace(t *testing.T) {
 				t.Fatal(err)
 			}
 			before := pairs(t, "before", dir)
-			result, err := Renew(ctx, a, Renewal{Spots: spotsIn(t, dir), Select: everything, SameKey: c.same, Key: c.key, Now: time.Now()})
+			result, err := renewal.Run(ctx, a, renewal.Request{Spots: spotsIn(t, dir), Select: everything, SameKey: c.same, Key: c.key, Now: time.Now()})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -155,8 +156,8 @@ func TestRenewChoosesAndLeavesAlone(t *testing.T) {
 	makeAll(t, treeSpec(t, dir, layout.Libvirt), caSpec(t), Options{})
 	a := open(t, dir)
 	before := pairs(t, "before", dir)
-	r := Renewal{Spots: spotsIn(t, dir), Select: everything, Now: time.Now(), DryRun: true}
-	if result, err := Renew(ctx, a, r); err != nil || len(result.Renewed) != 4 {
+	r := renewal.Request{Spots: spotsIn(t, dir), Select: everything, Now: time.Now(), DryRun: true}
+	if result, err := renewal.Run(ctx, a, r); err != nil || len(result.Renewed) != 4 {
 		t.Errorf("%+v, %v", result, err)
 	}
 	if n := count(t, a); n[inventory.Published] != 4 || len(n) != 1 {
@@ -164,7 +165,7 @@ func TestRenewChoosesAndLeavesAlone(t *testing.T) {
 	}
 	r.DryRun = false
 	r.Select = func(e inventory.Entry) bool { return e.Host == "admin" }
-	if result, err := Renew(ctx, a, r); err != nil || len(result.Renewed) != 1 {
+	if result, err := renewal.Run(ctx, a, r); err != nil || len(result.Renewed) != 1 {
 		t.Fatalf("%+v, %v", result, err)
 	}
 	for file, cert := range pairs(t, "one", dir) {
@@ -184,7 +185,7 @@ func TestRenewChoosesAndLeavesAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.Spots, r.Select = spotsIn(t, dir), everything
-	result, err := Renew(ctx, a, r)
+	result, err := renewal.Run(ctx, a, r)
 	if err != nil || len(result.Renewed) != 2 || len(result.Elsewhere) != 1 || result.Elsewhere[0].Host != "kvm2.example.com" {
 		t.Errorf("%+v, %v", result, err)
 	}
@@ -199,12 +200,12 @@ func TestRenewChoosesAndLeavesAlone(t *testing.T) {
 	}
 	r.Select = func(e inventory.Entry) bool { return e.Host == "admin" }
 	r.SameKey = true
-	var ks *KeyStateError
-	if _, err := Renew(ctx, a, r); !errors.As(err, &ks) || err.Error() != fmt.Sprintf("%q: the key is not that of the certificate beside it", key) {
+	var ks *renewal.KeyStateError
+	if _, err := renewal.Run(ctx, a, r); !errors.As(err, &ks) || err.Error() != fmt.Sprintf("%q: the key is not that of the certificate beside it", key) {
 		t.Errorf("%v", err)
 	}
 	r.SameKey = false
-	if _, err := Renew(ctx, a, r); err != nil {
+	if _, err := renewal.Run(ctx, a, r); err != nil {
 		t.Error(err)
 	}
 	pairs(t, "mended", dir)
@@ -219,7 +220,7 @@ func TestACertificateOnRequestKeepsItsKey(t *testing.T) {
 	if err := os.Remove(key); err != nil { // it is on the client's machine only
 		t.Fatal(err)
 	}
-	result, err := Renew(ctx, a, Renewal{Spots: spotsIn(t, dir), Select: func(e inventory.Entry) bool { return e.Host == "admin" }, Now: time.Now()})
+	result, err := renewal.Run(ctx, a, renewal.Request{Spots: spotsIn(t, dir), Select: func(e inventory.Entry) bool { return e.Host == "admin" }, Now: time.Now()})
 	if err != nil || len(result.Renewed) != 1 || !result.Renewed[0].KeyKept || result.Renewed[0].New.KeyID != result.Renewed[0].Old.KeyID {
 		t.Errorf("%+v, %v", result, err)
 	}
@@ -247,7 +248,7 @@ func runRenew(dir string, step func(string)) error {
 	if err != nil {
 		return err
 	}
-	_, err = Renew(ctx, a, Renewal{Spots: spots, Now: time.Now(), Step: step,
+	_, err = renewal.Run(ctx, a, renewal.Request{Spots: spots, Now: time.Now(), Step: step,
 		Select: func(e inventory.Entry) bool { return e.Created.Before(mark.ModTime()) }})
 	return err
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/proof"
+	"github.com/virt-pki/virt-pki/pkg/renewal"
 )
 
 // What libvirt's check of one's own files can take of a CA file (virNetTLSContextLoadCACertListFromFile, up to libvirt 12.8):
@@ -122,7 +123,7 @@ type RotationResult struct {
 	// Changed are the files that were changed, Backups what was in them.
 	Changed, Backups []string
 	// Renewed are the certificates that were replaced.
-	Renewed []Renewed
+	Renewed []renewal.Renewed
 	Proof   proof.Result
 	// Broken are ends that did not work before the stage either.
 	Broken []proof.Failure
@@ -644,7 +645,7 @@ func (o *rotator) switchOver(ctx context.Context) error {
 		return &RotationLackError{ca.SwitchOver, lacks}
 	}
 	r, _ := o.authority.Rotation()
-	result, err := renewLocked(ctx, o.authority, Renewal{Spots: o.Spots, SameKey: !o.NewKeys, Now: o.Now, DryRun: o.DryRun, Step: o.Step, Progress: o.Progress,
+	result, err := renewal.RunLocked(ctx, o.authority, renewal.Request{Spots: o.Spots, SameKey: !o.NewKeys, Now: o.Now, DryRun: o.DryRun, Step: o.Step, Progress: o.Progress,
 		Select: func(e inventory.Entry) bool { return e.Authority == r.Old.ID() && e.NotAfter.After(o.Now) }})
 	o.result.Renewed, o.result.Proof, o.result.Broken = result.Renewed, result.Proof, result.Broken
 	if err != nil || o.DryRun {

@@ -6,5 +6,5 @@
 //
 // What stops is what libvirt does with a certificate that has ended (virNetTLSContextCheckCertTimes, and its like in QEMU's
 // tls-creds-x509), and what it does not: of revocation lists it looks at no date. It was confirmed with libvirt 9.0.0 to 12.8.0.
-// Nothing is renewed here.
+// Nothing is renewed here; see package renewal.
 package expiry

@@ -1,4 +1,4 @@
-package cluster
+package renewal
 
 import (
 	"bytes"
@@ -21,8 +21,8 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/proof"
 )
 
-// A Renewal says which certificates are to be replaced by new ones, and how.
-type Renewal struct {
+// A Request says which certificates are to be replaced by new ones, and how.
+type Request struct {
 	// Spots are where the files are looked for. A certificate is replaced wherever it is in them.
 	Spots []layout.Spot
 	// Select chooses among the certificates that are in force.
@@ -42,7 +42,7 @@ type Renewal struct {
 	Step func(step string)
 }
 
-func (r Renewal) steps() steps.Run { return steps.Run{Progress: r.Progress, Step: r.Step} }
+func (r Request) steps() steps.Run { return steps.Run{Progress: r.Progress, Step: r.Step} }
 
 // A Renewed is a certificate that was, or would be, replaced.
 type Renewed struct {
@@ -55,8 +55,8 @@ type Renewed struct {
 	Files, Backups []string
 }
 
-// A RenewResult says what Renew did.
-type RenewResult struct {
+// A Result says what Run did.
+type Result struct {
 	Renewed []Renewed
 	// Elsewhere are selected certificates whose files are in none of the spots: nothing was done about them.
 	Elsewhere []inventory.Entry
@@ -100,7 +100,7 @@ func (h holding) path(p layout.Part) string {
 	return h.Shown(paths.Cert)
 }
 
-// Renew replaces certificates by new ones with the same subject, names and purposes. All are prepared, and so judged by the
+// Run replaces certificates by new ones with the same subject, names and purposes. All are prepared, and so judged by the
 // rules of every libvirt of the authority's policy, before one is signed; the new ones are recorded before files change, and
 // connected in memory with each other and with their peers in the spots: if a handshake fails, a *proof.Error says so and
 // nothing has changed. What is replaced is kept beside as FILE.old-TIME; key and certificate get their names one right after the
@@ -108,27 +108,27 @@ func (h holding) path(p layout.Part) string {
 // authority.
 //
 // A run that was interrupted is repeated: what it had put in place is recognised, and the rest is done.
-func Renew(ctx context.Context, a *ca.Authority, r Renewal) (RenewResult, error) {
+func Run(ctx context.Context, a *ca.Authority, r Request) (Result, error) {
 	lock, err := durable.LockDir(ctx, a.Dir())
 	if err != nil {
-		return RenewResult{}, fmt.Errorf("renewing: %w", err)
+		return Result{}, fmt.Errorf("renewing: %w", err)
 	}
 	defer lock.Release()
-	return renewLocked(ctx, a, r)
+	return RunLocked(ctx, a, r)
 }
 
-// renewLocked is Renew for who has the lock of the authority's directory.
-func renewLocked(ctx context.Context, a *ca.Authority, r Renewal) (RenewResult, error) {
-	w := &renewer{Renewal: r, authority: a, roots: map[string]*durable.Dir{}}
+// RunLocked is Run for who has the lock of the authority's directory.
+func RunLocked(ctx context.Context, a *ca.Authority, r Request) (Result, error) {
+	w := &renewer{Request: r, authority: a, roots: map[string]*durable.Dir{}}
 	defer w.close()
 	if err := w.look(ctx); err != nil {
-		return RenewResult{}, err
+		return Result{}, err
 	}
 	if err := w.settle(ctx); err != nil {
-		return RenewResult{}, err
+		return Result{}, err
 	}
 	if err := w.prepare(ctx); err != nil {
-		return RenewResult{}, err
+		return Result{}, err
 	}
 	if r.DryRun {
 		return w.result, nil
@@ -136,9 +136,9 @@ func renewLocked(ctx context.Context, a *ca.Authority, r Renewal) (RenewResult, 
 	return w.result, w.replace(ctx)
 }
 
-// renewer is one run of Renew.
+// renewer is one run.
 type renewer struct {
-	Renewal
+	Request
 	authority *ca.Authority
 	roots     map[string]*durable.Dir
 	locks     []*durable.Held
@@ -146,7 +146,7 @@ type renewer struct {
 	entries   []inventory.Entry
 	unknown   []inventory.Entry // held, of this authority, and not in the inventory
 	prepared  []*ca.Prepared    // as result.Renewed
-	result    RenewResult
+	result    Result
 	begun     bool // files have got their names
 }
 
@@ -436,8 +436,8 @@ func supersede(ctx context.Context, inv *inventory.Inventory, list []Renewed, ol
 	return inv.MarkSuperseded(ctx, old...)
 }
 
-// A renewal is one file that gets new content.
-type renewal struct {
+// A newFile is one file that gets new content.
+type newFile struct {
 	holding
 	of       int // in result.Renewed
 	name     string
@@ -449,8 +449,8 @@ type renewal struct {
 }
 
 // contents composes the files: of each certificate the keys first, as everywhere.
-func (w *renewer) contents(issued []ca.Issued) ([]*renewal, error) {
-	var files []*renewal
+func (w *renewer) contents(issued []ca.Issued) ([]*newFile, error) {
+	var files []*newFile
 	for i := range issued {
 		n := &w.result.Renewed[i]
 		n.Files = nil
@@ -461,21 +461,21 @@ func (w *renewer) contents(issued []ca.Issued) ([]*renewal, error) {
 				if err != nil {
 					return files, err
 				}
-				files = append(files, &renewal{holding: h, of: i, name: paths.Key, part: layout.Key, was: h.key, now: key, info: h.keyInfo})
+				files = append(files, &newFile{holding: h, of: i, name: paths.Key, part: layout.Key, was: h.key, now: key, info: h.keyInfo})
 			}
 			above := rest(h.text)
 			if n.New.Authority != n.Old.Authority { // of another CA, which had others above it
 				above = nil
 			}
-			files = append(files, &renewal{holding: h, of: i, name: paths.Cert, part: layout.Cert, was: h.text,
+			files = append(files, &newFile{holding: h, of: i, name: paths.Cert, part: layout.Cert, was: h.text,
 				now: append(issued[i].PEM(), above...), info: h.certInfo})
 		}
 	}
-	return slices.DeleteFunc(files, func(f *renewal) bool { return bytes.Equal(f.was, f.now) }), nil
+	return slices.DeleteFunc(files, func(f *newFile) bool { return bytes.Equal(f.was, f.now) }), nil
 }
 
 // prove connects what will be there with what is: while the files are on their way to the hosts, both are in use.
-func (w *renewer) prove(ctx context.Context, files []*renewal) error {
+func (w *renewer) prove(ctx context.Context, files []*newFile) error {
 	before, err := proof.Read(w.Spots)
 	if err != nil {
 		return err
@@ -524,7 +524,7 @@ const fewFiles = 32
 
 // put writes all files and the backups of what they replace beside their places, makes that durable, and gives them their
 // names, one right after the other.
-func (w *renewer) put(ctx context.Context, files []*renewal) error {
+func (w *renewer) put(ctx context.Context, files []*newFile) error {
 	defer func() {
 		for _, f := range files {
 			if f.pending != nil {
