@@ -13,8 +13,8 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
-	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/rotation"
 )
 
 func (p *program) caRotateCommand() *cli.Command {
@@ -123,7 +123,7 @@ func (p *program) caRotate(c *cli.Context) (failed error) {
 	if c.NArg() > 1 {
 		return usage("ca rotate takes one word, not %s too", quote(c.Args().Get(1))).hint("name places with --out, --pkipath and --root")
 	}
-	step := cluster.RotationStep{Now: p.now(), ByHand: c.StringSlice("by-hand"), DryRun: c.Bool("dry-run"), NewKeys: c.Bool("new-keys")}
+	step := rotation.Request{Now: p.now(), ByHand: c.StringSlice("by-hand"), DryRun: c.Bool("dry-run"), NewKeys: c.Bool("new-keys")}
 	switch word {
 	case "", "status", "abort":
 	default:
@@ -173,11 +173,11 @@ func (p *program) caRotate(c *cli.Context) (failed error) {
 	}
 	show, clear := p.progress(c.Bool("quiet") || c.Bool("json"))
 	step.Progress = show
-	var result cluster.RotationResult
+	var result rotation.Result
 	if word == "abort" {
-		result, err = cluster.AbortRotation(c.Context, a, step)
+		result, err = rotation.Abort(c.Context, a, step)
 	} else {
-		result, err = cluster.Rotate(c.Context, a, step)
+		result, err = rotation.Advance(c.Context, a, step)
 	}
 	clear()
 	if err != nil {
@@ -270,7 +270,7 @@ var stageSays = map[ca.RotationStage]string{
 }
 
 // askForStage shows what will be done and asks.
-func (p *program) askForStage(c *cli.Context, a *ca.Authority, stage ca.RotationStage, step cluster.RotationStep) error {
+func (p *program) askForStage(c *cli.Context, a *ca.Authority, stage ca.RotationStage, step rotation.Request) error {
 	if !isTerminal(p.stdin) || !isTerminal(p.stderr) {
 		return usage("nobody can be asked here whether the stage %s may begin", stage).
 			hint("see what it would do: --dry-run").hint("if the files of the stage before are on the hosts and the daemons have read them: --yes")
@@ -355,8 +355,8 @@ func (p *program) unlockFellow(c *cli.Context, a *ca.Authority) error {
 }
 
 // rotationStatus prints how the rotation stands.
-func (p *program) rotationStatus(c *cli.Context, a *ca.Authority, step cluster.RotationStep, v rotationView) error {
-	s, ok, err := cluster.RotationOf(c.Context, a, step.Spots, step.ByHand, step.Now)
+func (p *program) rotationStatus(c *cli.Context, a *ca.Authority, step rotation.Request, v rotationView) error {
+	s, ok, err := rotation.StatusOf(c.Context, a, step.Spots, step.ByHand, step.Now)
 	if err != nil {
 		return err
 	}
@@ -397,7 +397,7 @@ func (v *rotationView) rotation(r ca.Rotation) {
 	}
 }
 
-func viewPlace(p cluster.RotationPlace) rotatedView {
+func viewPlace(p rotation.Place) rotatedView {
 	r := rotatedView{File: p.Shown(p.Paths(certs.Client).CA), Layout: string(p.Kind), Hosts: p.Hosts, TrustsOld: p.TrustsOld, TrustsNew: p.TrustsNew,
 		OfOld: []string{}, OfNew: []string{}, Revoked: []string{}}
 	if r.Hosts == nil {
@@ -415,7 +415,7 @@ func viewPlace(p cluster.RotationPlace) rotatedView {
 	return r
 }
 
-func (v *rotationView) lacks(list []cluster.Lack) {
+func (v *rotationView) lacks(list []rotation.Lack) {
 	for _, l := range list {
 		hosts := l.Hosts
 		if hosts == nil {
@@ -426,7 +426,7 @@ func (v *rotationView) lacks(list []cluster.Lack) {
 }
 
 // printRotated prints what a stage did.
-func (p *program) printRotated(c *cli.Context, a *ca.Authority, v rotationView, r cluster.RotationResult) error {
+func (p *program) printRotated(c *cli.Context, a *ca.Authority, v rotationView, r rotation.Result) error {
 	stage := string(r.Stage)
 	v.Stage, v.Done = &stage, r.Done
 	if rotation, ok := a.Rotation(); ok {

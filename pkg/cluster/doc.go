@@ -8,11 +8,11 @@
 //
 // A cluster that lives is described in a file, cluster.toml: [ParseFile] reads it strictly, [Spec.Look] looks at the disk,
 // [Cluster.Compare] says what differs and why, a pure function of the file, the inventory, the disk and the time, and
-// [Cluster.Apply] does it, with the same machinery. Package renewal replaces certificates without such a file.
+// [Cluster.Apply] does it, with the same machinery.
 //
-// [Rotate] replaces the CA in stages, each proven before a file is changed. What comes after is in other packages: installation puts
-// a tree into its places on a host, reload has the daemon take up new files, expiry says what ends when, and revocation publishes
-// lists and proves that who is on them is refused.
+// What comes after needs no such file, and is in other packages: renewal replaces certificates, rotation the CA, revocation publishes
+// lists and proves that who is on them is refused, and expiry says what ends when. On a host, installation puts a tree into its
+// places and reload has the daemon take up new files. [Spots] finds the places of all of them.
 //
 // The package runs nothing and opens no connection: a daemon's configuration comes parsed, and connections are handed in.
 // What it makes is confirmed with libvirt 9.0.0, 11.3.0 and 12.8.0.

@@ -18,6 +18,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/rotation"
 )
 
 // successor is a new CA of another name, or with "" of the same.
@@ -31,10 +32,10 @@ func successor(t testing.TB, subject string) ca.Successor {
 }
 
 // rotate does one stage that has to be complete.
-func rotate(t testing.TB, a *ca.Authority, s RotationStep) RotationResult {
+func rotate(t testing.TB, a *ca.Authority, s rotation.Request) rotation.Result {
 	t.Helper()
 	s.Now = time.Now()
-	r, err := Rotate(context.Background(), a, s)
+	r, err := rotation.Advance(context.Background(), a, s)
 	if err != nil || !r.Done {
 		t.Fatalf("%s: done %v, lacks %v, %v", r.Stage, r.Done, r.Lacks, err)
 	}
@@ -51,11 +52,11 @@ func trusted(t testing.TB, dir string) map[string][]string {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, der := range rawCertificates(text) {
-			c, err := certs.Import(der)
-			if err != nil {
-				t.Fatal(err)
-			}
+		list, err := certs.ImportPEMList(text, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range list {
 			subject, _ := c.Subject.Text()
 			id, err := certs.KeyID(c.PublicKey)
 			if err != nil {
@@ -79,7 +80,7 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 			spots := spotsIn(t, dir)
 			before := pairs(t, "before", dir)
 
-			r := rotate(t, a, RotationStep{Spots: spots, Successor: successor(t, subject)})
+			r := rotate(t, a, rotation.Request{Spots: spots, Successor: successor(t, subject)})
 			if r.Stage != ca.TrustBoth || len(r.Changed) != 6 || r.Proof.Handshakes == 0 || len(r.Broken) != 0 {
 				t.Errorf("%+v", r)
 			}
@@ -97,12 +98,12 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 			}
 			spots = spotsIn(t, dir)
 			var skipped *ca.StageError
-			if _, err := Rotate(ctx, a, RotationStep{Spots: spots, Stage: ca.SwitchOver, Now: time.Now()}); !errors.As(err, &skipped) || skipped.Next != ca.IssueNew {
+			if _, err := rotation.Advance(ctx, a, rotation.Request{Spots: spots, Stage: ca.SwitchOver, Now: time.Now()}); !errors.As(err, &skipped) || skipped.Next != ca.IssueNew {
 				t.Errorf("a stage is skipped: %v", err)
 			}
 
 			a = open(t, dir) // as another process would
-			r = rotate(t, a, RotationStep{Spots: spots, Stage: ca.IssueNew})
+			r = rotate(t, a, rotation.Request{Spots: spots, Stage: ca.IssueNew})
 			if r.Proof.Handshakes == 0 || a.ID() == oldID {
 				t.Errorf("%+v, %s", r, a.ID())
 			}
@@ -118,7 +119,7 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 				}
 			}
 
-			r = rotate(t, a, RotationStep{Spots: spots})
+			r = rotate(t, a, rotation.Request{Spots: spots})
 			if len(r.Renewed) != 8 || r.Proof.Handshakes == 0 {
 				t.Errorf("%+v", r)
 			}
@@ -128,7 +129,7 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 				}
 			}
 
-			r = rotate(t, a, RotationStep{Spots: spots})
+			r = rotate(t, a, rotation.Request{Spots: spots})
 			if r.Stage != ca.PruneOld || r.Retired == "" {
 				t.Errorf("%+v", r)
 			}
@@ -141,8 +142,9 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 			if _, ok := b.Rotation(); ok || b.ID() != a.ID() || b.Fellow() != nil || !b.Unlocked() {
 				t.Error("the rotation is not over")
 			}
-			if text, err := os.ReadFile(filepath.Join(r.Retired, "cacert.pem")); err != nil || !bytes.Equal(rawCertificates(text)[0], oldCA) {
-				t.Errorf("the old CA is not kept: %v", err)
+			text, err := os.ReadFile(filepath.Join(r.Retired, "cacert.pem"))
+			if kept, err2 := certs.ImportPEM(text); err != nil || err2 != nil || !bytes.Equal(kept.Raw, oldCA) {
+				t.Errorf("the old CA is not kept: %v, %v", err, err2)
 			}
 			if info, err := os.Stat(filepath.Join(r.Retired, "private/cakey.pem")); err != nil || info.Mode().Perm() != 0o600 {
 				t.Errorf("its key: %v %v", info, err)
@@ -168,47 +170,47 @@ func TestRotateWaitsForWhoIsNotThere(t *testing.T) {
 	a := open(t, dir)
 	all := spotsIn(t, dir)
 	some := slices.DeleteFunc(slices.Clone(all), func(s layout.Spot) bool { return strings.Contains(s.Root, "admin") })
-	r, err := Rotate(ctx, a, RotationStep{Spots: some, Successor: successor(t, "CN=two"), Now: time.Now()})
+	r, err := rotation.Advance(ctx, a, rotation.Request{Spots: some, Successor: successor(t, "CN=two"), Now: time.Now()})
 	if err != nil || r.Done || len(r.Lacks) != 1 || r.Lacks[0].Where != "client admin (libvirt)" || !r.Lacks[0].Unseen {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if _, err := Rotate(ctx, a, RotationStep{Spots: some, Stage: ca.IssueNew, Now: time.Now()}); err == nil {
+	if _, err := rotation.Advance(ctx, a, rotation.Request{Spots: some, Stage: ca.IssueNew, Now: time.Now()}); err == nil {
 		t.Error("the next stage was done")
 	}
 	// In a directory of its own, later.
-	rotate(t, a, RotationStep{Spots: all, Stage: ca.TrustBoth})
+	rotate(t, a, rotation.Request{Spots: all, Stage: ca.TrustBoth})
 	// A host that lost its new CA file is found before the new CA issues.
 	file := all[0].Shown(all[0].Paths(certs.Client).CA)
 	both, err := os.ReadFile(file)
 	if err != nil || os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.CertDER()}), 0o644) != nil {
 		t.Fatal(err)
 	}
-	var lack *RotationLackError
-	if _, err := Rotate(ctx, a, RotationStep{Spots: all, Now: time.Now()}); !errors.As(err, &lack) || lack.Lacks[0].Where != file || lack.Lacks[0].What != "the new CA is not in its CA file" {
+	var lack *rotation.LackError
+	if _, err := rotation.Advance(ctx, a, rotation.Request{Spots: all, Now: time.Now()}); !errors.As(err, &lack) || lack.Lacks[0].Where != file || lack.Lacks[0].What != "the new CA is not in its CA file" {
 		t.Errorf("%v", err)
 	}
 	if err := os.WriteFile(file, both, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	rotate(t, a, RotationStep{Spots: all})
-	r, err = Rotate(ctx, a, RotationStep{Spots: some, Now: time.Now()})
+	rotate(t, a, rotation.Request{Spots: all})
+	r, err = rotation.Advance(ctx, a, rotation.Request{Spots: some, Now: time.Now()})
 	if err != nil || r.Done || len(r.Lacks) != 1 || len(r.Renewed) != 3 {
 		t.Fatalf("%+v, %v", r, err)
 	}
-	if _, err := Rotate(ctx, a, RotationStep{Spots: all, Stage: ca.PruneOld, Now: time.Now()}); err == nil {
+	if _, err := rotation.Advance(ctx, a, rotation.Request{Spots: all, Stage: ca.PruneOld, Now: time.Now()}); err == nil {
 		t.Error("pruned while a client has a certificate of the old CA")
 	}
-	s, ok, err := RotationOf(ctx, a, some, nil, time.Now())
+	s, ok, err := rotation.StatusOf(ctx, a, some, nil, time.Now())
 	if err != nil || !ok || s.NextStage != ca.SwitchOver || len(s.Lacks) != 1 || len(s.Places) != 2 {
 		t.Errorf("%+v, %v", s, err)
 	}
 	// The client's new certificate is known to have arrived: the old one counts no more.
-	r, err = Rotate(ctx, a, RotationStep{Spots: some, ByHand: []string{"admin"}, Now: time.Now()})
+	r, err = rotation.Advance(ctx, a, rotation.Request{Spots: some, ByHand: []string{"admin"}, Now: time.Now()})
 	if err != nil || !r.Done {
 		t.Errorf("%+v, %v", r, err)
 	}
 	var used *ca.StageError
-	if _, err := AbortRotation(ctx, a, RotationStep{Spots: all, Now: time.Now()}); !errors.As(err, &used) {
+	if _, err := rotation.Abort(ctx, a, rotation.Request{Spots: all, Now: time.Now()}); !errors.As(err, &used) {
 		t.Errorf("given up: %v", err)
 	}
 }
@@ -221,14 +223,14 @@ func TestARotationIsGivenUp(t *testing.T) {
 		a := open(t, dir)
 		id, before := a.ID(), trusted(t, dir)
 		for range stages {
-			rotate(t, a, RotationStep{Spots: spotsIn(t, dir), Successor: successor(t, "CN=two")})
+			rotate(t, a, rotation.Request{Spots: spotsIn(t, dir), Successor: successor(t, "CN=two")})
 		}
 		if stages == 2 {
 			if _, err := add(t, Spec{Dir: filepath.Join(dir, "bob"), Kinds: []layout.Kind{layout.PkiPath}, Now: time.Now(), Members: []Member{{Name: "bob", Role: certs.Client}}}, a); err != nil {
 				t.Fatal(err)
 			}
-			var used *RotationInUseError
-			if _, err := AbortRotation(ctx, a, RotationStep{Spots: spotsIn(t, dir), Now: time.Now()}); !errors.As(err, &used) || fmt.Sprint(used.Hosts) != "[bob]" {
+			var used *rotation.InUseError
+			if _, err := rotation.Abort(ctx, a, rotation.Request{Spots: spotsIn(t, dir), Now: time.Now()}); !errors.As(err, &used) || fmt.Sprint(used.Hosts) != "[bob]" {
 				t.Errorf("given up: %v", err)
 			}
 			es, err := a.Inventory().ByHost(ctx, "bob")
@@ -236,7 +238,7 @@ func TestARotationIsGivenUp(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := AbortRotation(ctx, a, RotationStep{Spots: spotsIn(t, dir), Now: time.Now()}); err != nil {
+		if _, err := rotation.Abort(ctx, a, rotation.Request{Spots: spotsIn(t, dir), Now: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		if after := trusted(t, dir); fmt.Sprint(after) != fmt.Sprint(before) {
@@ -246,7 +248,7 @@ func TestARotationIsGivenUp(t *testing.T) {
 		if _, ok := b.Rotation(); ok || a.ID() != id || b.ID() != id || !a.Unlocked() {
 			t.Errorf("%s, %s", a.ID(), b.ID())
 		}
-		rotate(t, b, RotationStep{Spots: spotsIn(t, dir), Successor: successor(t, "CN=three")})
+		rotate(t, b, rotation.Request{Spots: spotsIn(t, dir), Successor: successor(t, "CN=three")})
 	}
 }
 
@@ -276,8 +278,8 @@ func TestRotateHoldsTheLimitsOfCAFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		a := open(t, dir)
-		r, err := Rotate(context.Background(), a, RotationStep{Spots: spotsIn(t, dir), Successor: successor(t, "CN=two"), Now: time.Now()})
-		var limit *LimitError
+		r, err := rotation.Advance(context.Background(), a, rotation.Request{Spots: spotsIn(t, dir), Successor: successor(t, "CN=two"), Now: time.Now()})
+		var limit *rotation.LimitError
 		switch {
 		case c.want == "":
 			if err != nil || !r.Done {
@@ -303,8 +305,8 @@ func TestRevocationListsWhileTheCAIsReplaced(t *testing.T) {
 		if err != nil || a.Inventory().Revoke(ctx, old[0].Key, time.Now(), 1) != nil {
 			t.Fatal(err)
 		}
-		rotate(t, a, RotationStep{Spots: spotsIn(t, dir), Successor: successor(t, subject)})
-		rotate(t, a, RotationStep{Spots: spotsIn(t, dir)})
+		rotate(t, a, rotation.Request{Spots: spotsIn(t, dir), Successor: successor(t, subject)})
+		rotate(t, a, rotation.Request{Spots: spotsIn(t, dir)})
 		made, err := add(t, Spec{Dir: filepath.Join(dir, "bob"), Kinds: []layout.Kind{layout.PkiPath}, Now: time.Now(), Members: []Member{{Name: "bob", Role: certs.Client}}}, a)
 		if err != nil {
 			t.Fatal(err)
@@ -349,13 +351,13 @@ func runRotate(dir, what string, step func(string)) error {
 	if err != nil {
 		return err
 	}
-	s := RotationStep{Spots: spots, Now: time.Now(), Successor: ca.Successor{Now: time.Now(), Step: step}, Step: step}
+	s := rotation.Request{Spots: spots, Now: time.Now(), Successor: ca.Successor{Now: time.Now(), Step: step}, Step: step}
 	if what == "abort" {
-		_, err := AbortRotation(ctx, a, s)
+		_, err := rotation.Abort(ctx, a, s)
 		return err
 	}
 	for {
-		r, err := Rotate(ctx, a, s)
+		r, err := rotation.Advance(ctx, a, s)
 		if err != nil {
 			return err
 		}

@@ -59,12 +59,12 @@ var allowed = map[string][]string{
 	"pkg/proof": {"pkg/certs", "pkg/handshake", "pkg/layout", "pkg/verify", "pkg/internal/durable", "pkg/internal/workers"},
 	// New certificates in the place of old ones, wherever they lie.
 	"pkg/renewal": {"pkg/ca", "pkg/certs", "pkg/inventory", "pkg/layout", "pkg/proof", "pkg/internal/durable", "pkg/internal/steps"},
+	// The CA itself, stage by stage; a stage of its renews all certificates.
+	"pkg/rotation": {"pkg/ca", "pkg/certs", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/proof", "pkg/renewal", "pkg/internal/durable", "pkg/internal/steps"},
 	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
 		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates",
 		// When a certificate is due; what proves that it works.
 		"pkg/expiry", "pkg/proof",
-		// What a rotation has renewed.
-		"pkg/renewal",
 		// What ca and verify take and give: requests, roles, names. One stage for the trees of all hosts, synced once.
 		"pkg/certs", "pkg/dn", "pkg/internal/durable", "pkg/internal/workers", "pkg/internal/hint", "pkg/internal/steps"},
 	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
@@ -92,7 +92,7 @@ var allowed = map[string][]string{
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
 		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "pkg/unit", "templates",
-		"pkg/chain", "pkg/backup", "pkg/renewal", "pkg/expiry", "pkg/scan", "pkg/revocation", "pkg/reload", "pkg/installation",
+		"pkg/chain", "pkg/backup", "pkg/rotation", "pkg/renewal", "pkg/expiry", "pkg/scan", "pkg/revocation", "pkg/reload", "pkg/installation",
 		// Where the CA's key may be.
 		"pkg/token", "pkg/remote",
 		"pkg/bundle",

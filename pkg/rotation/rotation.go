@@ -1,4 +1,4 @@
-package cluster
+package rotation
 
 import (
 	"bytes"
@@ -51,8 +51,8 @@ func (e *LimitError) Hints() []string {
 	return []string{"take CAs out of the file that nobody needs any more, and comments"}
 }
 
-// A RotationStep asks for the next stage of the replacement of the CA.
-type RotationStep struct {
+// A Request asks for the next stage of the replacement of the CA.
+type Request struct {
 	// Spots are the places that are looked at and changed.
 	Spots []layout.Spot
 	// Stage is the stage that is meant; empty: the next one, whichever it is. Any other than the next is a *ca.StageError.
@@ -74,10 +74,10 @@ type RotationStep struct {
 	Step func(step string)
 }
 
-func (s RotationStep) steps() steps.Run { return steps.Run{Progress: s.Progress, Step: s.Step} }
+func (s Request) steps() steps.Run { return steps.Run{Progress: s.Progress, Step: s.Step} }
 
-// A RotationPlace is one layout as the rotation finds it.
-type RotationPlace struct {
+// A Place is one layout as the rotation finds it.
+type Place struct {
 	layout.Spot
 	// Hosts are whose certificates lie there.
 	Hosts []string
@@ -90,7 +90,7 @@ type RotationPlace struct {
 }
 
 // lacks says what a stage has yet to give the place; empty: nothing.
-func (p RotationPlace) lacks(stage ca.RotationStage) string {
+func (p Place) lacks(stage ca.RotationStage) string {
 	switch {
 	case stage != ca.PruneOld && !p.TrustsNew:
 		return "the new CA is not in its CA file"
@@ -113,8 +113,8 @@ type Lack struct {
 	Unseen bool
 }
 
-// A RotationResult says what was done and what remains.
-type RotationResult struct {
+// A Result says what was done and what remains.
+type Result struct {
 	// Stage is the stage that was done, Begun says that this was its beginning.
 	Stage ca.RotationStage
 	// Done says that the stage is complete; else Lacks says why not.
@@ -133,25 +133,25 @@ type RotationResult struct {
 	NotAfter time.Time
 }
 
-// A RotationStatus says how a rotation stands.
-type RotationStatus struct {
+// A Status says how a rotation stands.
+type Status struct {
 	ca.Rotation
 	// Next is the stage to be done, empty when none is left.
 	NextStage ca.RotationStage
-	Places    []RotationPlace
+	Places    []Place
 	// Lacks is what keeps the current stage from being complete.
 	Lacks []Lack
 }
 
-// RotationOf says how the replacement of an authority's CA stands in the spots. ok is false when none is under way.
-func RotationOf(ctx context.Context, a *ca.Authority, spots []layout.Spot, byHand []string, now time.Time) (s RotationStatus, ok bool, err error) {
+// StatusOf says how the replacement of an authority's CA stands in the spots. ok is false when none is under way.
+func StatusOf(ctx context.Context, a *ca.Authority, spots []layout.Spot, byHand []string, now time.Time) (s Status, ok bool, err error) {
 	r, ok := a.Rotation()
 	if !ok {
-		return RotationStatus{}, false, nil
+		return Status{}, false, nil
 	}
-	s = RotationStatus{Rotation: r}
+	s = Status{Rotation: r}
 	s.NextStage, _ = r.Next()
-	o := &rotator{RotationStep: RotationStep{Spots: spots, ByHand: byHand, Now: now}, authority: a}
+	o := &rotator{Request: Request{Spots: spots, ByHand: byHand, Now: now}, authority: a}
 	if err := o.look(ctx); err != nil {
 		return s, true, err
 	}
@@ -159,7 +159,7 @@ func RotationOf(ctx context.Context, a *ca.Authority, spots []layout.Spot, byHan
 	return s, true, nil
 }
 
-// Rotate does the next stage of the replacement of the CA, proves it before anything is in use, and says what remains. A stage
+// Advance does the next stage of the replacement of the CA, proves it before anything is in use, and says what remains. A stage
 // that is not complete, because places are not in the spots, is done again with others.
 //
 // TrustBoth makes the new CA and adds it to every CA file; IssueNew lets the new CA issue; SwitchOver replaces the old CA's
@@ -167,11 +167,11 @@ func RotationOf(ctx context.Context, a *ca.Authority, spots []layout.Spot, byHan
 // daemons must have read them; that is for the caller to be sure of.
 //
 // A run that was interrupted is repeated. On success of the last stage the rotation is over.
-func Rotate(ctx context.Context, a *ca.Authority, s RotationStep) (RotationResult, error) {
-	o := &rotator{RotationStep: s, authority: a}
+func Advance(ctx context.Context, a *ca.Authority, s Request) (Result, error) {
+	o := &rotator{Request: s, authority: a}
 	lock, err := durable.LockDir(ctx, a.Dir())
 	if err != nil {
-		return RotationResult{}, fmt.Errorf("rotating the CA: %w", err)
+		return Result{}, fmt.Errorf("rotating the CA: %w", err)
 	}
 	defer lock.Release()
 	next := ca.TrustBoth
@@ -187,9 +187,9 @@ func Rotate(ctx context.Context, a *ca.Authority, s RotationStep) (RotationResul
 	}
 	if s.Stage != "" && s.Stage != next {
 		if !underWay {
-			return RotationResult{}, &ca.StageError{Asked: s.Stage}
+			return Result{}, &ca.StageError{Asked: s.Stage}
 		}
-		return RotationResult{}, &ca.StageError{Asked: s.Stage, Next: next}
+		return Result{}, &ca.StageError{Asked: s.Stage, Next: next}
 	}
 	o.result.Stage = next
 	if err := o.tidy(ctx); err != nil {
@@ -223,14 +223,14 @@ func (o *rotator) tidy(ctx context.Context) error {
 	return nil
 }
 
-// rotator is one run of Rotate.
+// rotator is one run of Advance.
 type rotator struct {
-	RotationStep
+	Request
 	authority *ca.Authority
-	places    []RotationPlace
+	places    []Place
 	entries   []inventory.Entry
 	seen      map[inventory.Key]bool
-	result    RotationResult
+	result    Result
 }
 
 // cas gives the two CAs' certificates; next is nil when there is none yet.
@@ -269,7 +269,7 @@ func (o *rotator) look(ctx context.Context) error {
 	}
 	o.seen, o.places = map[inventory.Key]bool{}, nil
 	for _, s := range o.Spots {
-		p := RotationPlace{Spot: s}
+		p := Place{Spot: s}
 		if err := durable.Within(s.Root, func(d *durable.Dir) error {
 			text, _, err := layout.ReadIn(d, s.Paths(certs.Client).CA)
 			if err != nil {
@@ -381,7 +381,7 @@ func (o *rotator) trust(ctx context.Context) error {
 			return err
 		}
 		if o.DryRun {
-			o.forecast(func(p RotationPlace) bool { return p.TrustsOld })
+			o.forecast(func(p Place) bool { return p.TrustsOld })
 			return nil
 		}
 		if err := o.authority.BeginRotation(ctx, o.Successor); err != nil {
@@ -393,7 +393,7 @@ func (o *rotator) trust(ctx context.Context) error {
 		_, next = o.cas()
 	}
 	if o.DryRun {
-		o.forecast(func(p RotationPlace) bool { return p.TrustsOld && !p.TrustsNew })
+		o.forecast(func(p Place) bool { return p.TrustsOld && !p.TrustsNew })
 		return nil
 	}
 	files, err := o.withCA(next)
@@ -407,7 +407,7 @@ func (o *rotator) trust(ctx context.Context) error {
 }
 
 // forecast lists the files that a stage would change.
-func (o *rotator) forecast(changes func(RotationPlace) bool) {
+func (o *rotator) forecast(changes func(Place) bool) {
 	for _, p := range o.places {
 		if changes(p) {
 			o.result.Changed = append(o.result.Changed, p.Shown(p.Paths(certs.Client).CA))
@@ -463,7 +463,7 @@ func (o *rotator) replaceTrust(ctx context.Context, files []trustFile) error {
 	}
 	// Of what is revoked nothing is proven: it is to be refused, and loses nothing with the old CA.
 	before = slices.DeleteFunc(before, func(x proof.Identity) bool {
-		return slices.ContainsFunc(o.places, func(p RotationPlace) bool { return p.Spot == x.Spot && slices.Contains(p.Revoked, x.Role) })
+		return slices.ContainsFunc(o.places, func(p Place) bool { return p.Spot == x.Spot && slices.Contains(p.Revoked, x.Role) })
 	})
 	var changed []proof.Identity
 	for _, x := range before {
@@ -515,19 +515,19 @@ func (o *rotator) prove(ctx context.Context, before, after []proof.Identity) err
 	proven, broken, err := p.Change(ctx, before, nil, after, true)
 	o.result.Proof, o.result.Broken = proven, broken
 	if err == nil && len(proven.Failures) > 0 {
-		err = &RotationProofError{o.result.Stage, proven}
+		err = &ProofError{o.result.Stage, proven}
 	}
 	return err
 }
 
-// A RotationProofError says that a stage would break connections. Nothing was put into use.
-type RotationProofError struct {
+// A ProofError says that a stage would break connections. Nothing was put into use.
+type ProofError struct {
 	Stage ca.RotationStage
 	Proof proof.Result
 }
 
 // Error names the first failure.
-func (e *RotationProofError) Error() string {
+func (e *ProofError) Error() string {
 	s := fmt.Sprintf("the stage %q would break connections, nothing was changed: %s", e.Stage, e.Proof.Failures[0])
 	if n := len(e.Proof.Failures); n > 1 {
 		s += fmt.Sprintf(" (and %d more)", n-1)
@@ -546,7 +546,7 @@ func (o *rotator) issue(ctx context.Context) error {
 	}
 	// Places may have been added since, by a host that was issued from another machine.
 	if o.result.Lacks = o.lacks(ca.TrustBoth); len(o.result.Lacks) > 0 {
-		return &RotationLackError{ca.IssueNew, o.result.Lacks}
+		return &LackError{ca.IssueNew, o.result.Lacks}
 	}
 	r, _ := o.authority.Rotation()
 	actors, err := proof.Read(o.Spots)
@@ -610,14 +610,14 @@ func (o *rotator) issue(ctx context.Context) error {
 	return o.authority.SetRotation(ca.IssueNew, true, o.Now, o.Step)
 }
 
-// A RotationLackError says that a stage cannot begin, because the one before is not complete everywhere.
-type RotationLackError struct {
+// A LackError says that a stage cannot begin, because the one before is not complete everywhere.
+type LackError struct {
 	Stage ca.RotationStage
 	Lacks []Lack
 }
 
 // Error names the first place.
-func (e *RotationLackError) Error() string {
+func (e *LackError) Error() string {
 	l := e.Lacks[0]
 	s := fmt.Sprintf("the stage %q cannot begin: %s: %s", e.Stage, l.Where, l.What)
 	if n := len(e.Lacks); n > 1 {
@@ -627,7 +627,7 @@ func (e *RotationLackError) Error() string {
 }
 
 // Hints names the remedy.
-func (e *RotationLackError) Hints() []string {
+func (e *LackError) Hints() []string {
 	hints := []string{"what each host lacks: virt-pki ca rotate status, with all places (--out, --pkipath, --root)"}
 	if slices.ContainsFunc(e.Lacks, func(l Lack) bool { return l.Unseen }) {
 		hints = append(hints, "a host or client whose files are elsewhere, and that has them already: --by-hand NAME")
@@ -642,7 +642,7 @@ func (o *rotator) switchOver(ctx context.Context) error {
 	}
 	if lacks := o.lacks(ca.IssueNew); slices.ContainsFunc(lacks, func(l Lack) bool { return !l.Unseen }) {
 		o.result.Lacks = lacks
-		return &RotationLackError{ca.SwitchOver, lacks}
+		return &LackError{ca.SwitchOver, lacks}
 	}
 	r, _ := o.authority.Rotation()
 	result, err := renewal.RunLocked(ctx, o.authority, renewal.Request{Spots: o.Spots, SameKey: !o.NewKeys, Now: o.Now, DryRun: o.DryRun, Step: o.Step, Progress: o.Progress,
@@ -664,10 +664,10 @@ func (o *rotator) prune(ctx context.Context) error {
 	}
 	if lacks := o.lacks(ca.SwitchOver); len(lacks) > 0 {
 		o.result.Lacks = lacks
-		return &RotationLackError{ca.PruneOld, lacks}
+		return &LackError{ca.PruneOld, lacks}
 	}
 	if o.DryRun {
-		o.forecast(func(p RotationPlace) bool { return p.TrustsOld })
+		o.forecast(func(p Place) bool { return p.TrustsOld })
 		return nil
 	}
 	files, err := o.withoutOld()
@@ -746,7 +746,7 @@ func withoutList(text []byte, old *ca.Authority) ([]byte, error) {
 func (o *rotator) withoutOld() ([]trustFile, error) {
 	r, _ := o.authority.Rotation()
 	old, next := o.cas()
-	files, err := o.without(old, next, func(p RotationPlace) bool { return p.TrustsOld })
+	files, err := o.without(old, next, func(p Place) bool { return p.TrustsOld })
 	if err != nil {
 		return nil, err
 	}
@@ -773,7 +773,7 @@ func (o *rotator) withoutOld() ([]trustFile, error) {
 }
 
 // without takes the certificates of one CA that the other has not got out of the CA files of the chosen places.
-func (o *rotator) without(gone, stays [][]byte, chosen func(RotationPlace) bool) ([]trustFile, error) {
+func (o *rotator) without(gone, stays [][]byte, chosen func(Place) bool) ([]trustFile, error) {
 	drop := slices.DeleteFunc(slices.Clone(gone), func(der []byte) bool { return holds(stays, der) })
 	var files []trustFile
 	for _, p := range o.places {
@@ -826,38 +826,38 @@ func holds(list [][]byte, der []byte) bool {
 	return slices.ContainsFunc(list, func(have []byte) bool { return bytes.Equal(have, der) })
 }
 
-// A RotationInUseError says that a rotation cannot be given up any more.
-type RotationInUseError struct {
+// An InUseError says that a rotation cannot be given up any more.
+type InUseError struct {
 	// Hosts have certificates of the new CA.
 	Hosts []string
 }
 
 // Error names them.
-func (e *RotationInUseError) Error() string {
+func (e *InUseError) Error() string {
 	return fmt.Sprintf("the rotation cannot be given up: certificates of the new CA are in use by %s", strings.Join(e.Hosts, ", "))
 }
 
 // Hints names the remedy.
-func (e *RotationInUseError) Hints() []string {
+func (e *InUseError) Hints() []string {
 	return []string{"carry it to its end, then rotate again: virt-pki ca rotate"}
 }
 
-// AbortRotation gives a rotation up while the new CA has issued nothing that is in use: the new CA is taken out of the CA
+// Abort gives a rotation up while the new CA has issued nothing that is in use: the new CA is taken out of the CA
 // files in the spots, and then out of the authority, with its key. It is repeated when it was interrupted.
-func AbortRotation(ctx context.Context, a *ca.Authority, s RotationStep) (RotationResult, error) {
+func Abort(ctx context.Context, a *ca.Authority, s Request) (Result, error) {
 	lock, err := durable.LockDir(ctx, a.Dir())
 	if err != nil {
-		return RotationResult{}, fmt.Errorf("rotating the CA: %w", err)
+		return Result{}, fmt.Errorf("rotating the CA: %w", err)
 	}
 	defer lock.Release()
-	o := &rotator{RotationStep: s, authority: a}
+	o := &rotator{Request: s, authority: a}
 	r, ok := a.Rotation()
 	switch {
 	case !ok:
-		return RotationResult{}, &ca.StageError{Asked: "abort"}
+		return Result{}, &ca.StageError{Asked: "abort"}
 	case r.Stage != ca.TrustBoth && r.Stage != ca.IssueNew:
 		next, _ := r.Next()
-		return RotationResult{}, &ca.StageError{Asked: "abort", Next: next}
+		return Result{}, &ca.StageError{Asked: "abort", Next: next}
 	}
 	if err := o.tidy(ctx); err != nil {
 		return o.result, err
@@ -878,9 +878,9 @@ func AbortRotation(ctx context.Context, a *ca.Authority, s RotationStep) (Rotati
 	}
 	if len(using) > 0 {
 		slices.Sort(using)
-		return o.result, &RotationInUseError{slices.Compact(using)}
+		return o.result, &InUseError{slices.Compact(using)}
 	}
-	trustsNew := func(p RotationPlace) bool { return p.TrustsNew }
+	trustsNew := func(p Place) bool { return p.TrustsNew }
 	old, next := o.cas()
 	files, err := o.without(next, old, trustsNew)
 	if err != nil {
