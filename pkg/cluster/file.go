@@ -3,127 +3,27 @@ package cluster
 import (
 	"errors"
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/dnmatch"
 	"github.com/virt-pki/virt-pki/pkg/expiry"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/internal/hint"
-	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/priority"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
-
-// A Cluster is what a cluster file says: the authority, its hosts and clients, and who may connect to whom.
-type Cluster struct {
-	// File is the file's name as it was given.
-	File string
-	// Founding says how the authority is made where there is none.
-	Founding Founding
-	// Dir is where the members' trees are, or the flat directory itself.
-	Dir string
-	// Flat says that Dir is a flat directory (layout.PkiPath).
-	Flat bool
-	// Base begins every subject that is not given; HasBase says whether the file has one. Otherwise it is the CA's name
-	// without its CN.
-	Base    dn.Name
-	HasBase bool
-	// Members are the hosts and the clients, in the order of the file.
-	Members []Member
-	// Access are the allow lists of hosts.
-	Access []Access
-	// Due says when a certificate is renewed.
-	Due expiry.Threshold
-	// Policy is what the authority's certificates must be good for.
-	Policy ca.Policy
-	// QEMUGroup and PrivateClientKey are those of a Spec.
-	QEMUGroup        string
-	PrivateClientKey bool
-	// Priorities are the priority strings of members, by name.
-	Priorities map[string]string
-	// Findings are what is worth knowing about the file: weak priority strings.
-	Findings []finding.Finding
-
-	doc   *document
-	lines map[string]string // the path of a member in the file
-}
-
-// Founding says how an authority is made.
-type Founding struct {
-	// Dir is the authority's directory.
-	Dir         string
-	Subject     dn.Name
-	Key         certs.KeyAlgorithm
-	Lifetime    time.Duration
-	Constraints ca.Constraints
-}
-
-// Access is who may connect to a host: the tls_allowed_dn_list of its daemon.
-type Access struct {
-	// Host is the host's name, List the list's.
-	Host, List string
-	// Patterns are the entries of the list.
-	Patterns []string
-	// Clients are members that the list must let in.
-	Clients []string
-}
 
 // defaultDue is that of renew.
 const defaultDue = 0.33
 
 // defaultCALife is how long a CA lasts.
 const defaultCALife = 10 * 365 * 24 * time.Hour
-
-// BaseOf gives a CA's name without its final CN, with which subjects begin that are given by a CN only. Where a CN would
-// remain there is no base: it would not be one.
-func BaseOf(subject dn.Name) dn.Name {
-	rdns, err := subject.RDNs()
-	if err != nil {
-		return dn.Name{}
-	}
-	isCN := func(a dn.Attribute) bool { return a.Type == "CN" }
-	if n := len(rdns); n > 0 && slices.ContainsFunc(rdns[n-1], isCN) {
-		subject, rdns = subject.Parent(), rdns[:n-1]
-	}
-	if slices.ContainsFunc(rdns, func(rdn []dn.Attribute) bool { return slices.ContainsFunc(rdn, isCN) }) {
-		return dn.Name{}
-	}
-	return subject
-}
-
-// PolicyFor gives the policy for peers of these versions: the oldest of them and every measured one that is not older must
-// accept a certificate, and so must all that are named. None: the default.
-func PolicyFor(named []verify.Version, strict bool) ca.Policy {
-	p := ca.Policy{StrictKeyUsage: strict}
-	if len(named) == 0 {
-		return p
-	}
-	oldest := named[0]
-	for _, v := range named[1:] {
-		if olderLibvirt(v, oldest) {
-			oldest = v
-		}
-	}
-	p.Libvirt = ca.Since(oldest)
-	for _, v := range named {
-		if !slices.Contains(p.Libvirt, v) {
-			p.Libvirt = append(p.Libvirt, v)
-		}
-	}
-	return p
-}
-
-func olderLibvirt(a, b verify.Version) bool {
-	return !a.AtLeast(b.Major, b.Minor) || a.Major == b.Major && a.Minor == b.Minor && (a.Micro < b.Micro || !a.NoKeyEncipherment && b.NoKeyEncipherment)
-}
 
 // ParseFile reads a cluster file. Relative paths in it are meant from the directory dir, which is that of the file. An error
 // is a *FileError with everything that is wrong.
@@ -325,19 +225,6 @@ func parseVersions(s string) (out []verify.Version, err error) {
 	return out, nil
 }
 
-// parseHostRole reads the role of a host.
-func parseHostRole(s string) (certs.Role, error) {
-	switch s {
-	case "server":
-		return certs.Server, nil
-	case "peer":
-		return certs.Peer, nil
-	case "client":
-		return 0, errors.New(`a client stands below [[clients]]; a host is "server", or "peer" when guests migrate to and from it`)
-	}
-	return 0, fmt.Errorf(`%q is no role of a host: "server", or "peer" when guests migrate to and from it`, s)
-}
-
 // kinds reads layouts.
 func (r *fileReader) kinds(t *table) []layout.Kind {
 	list, paths, _ := values(t, "layouts", "libvirt", layout.ParseKind)
@@ -399,251 +286,4 @@ func (r *fileReader) readLists(t *table) {
 		delete(r.asked, withoutIndices(one.path))
 		r.lists[name] = a
 	}
-}
-
-// readMember reads a host or a client.
-func (r *fileReader) readMember(c *Cluster, t *table, host bool) {
-	var m Member
-	name, ok := t.text("name", "kvm1.example.com")
-	m.Role = certs.Client
-	var names []string
-	var addresses []netip.Addr
-	if host {
-		m.Role = r.defaults.role
-		if role, ok := value(t, "role", "peer", parseHostRole); ok {
-			m.Role = role
-		}
-		names, _, _ = values(t, "names", "kvm1", func(s string) (string, error) {
-			n, a, err := ca.ParseHost(s)
-			if err == nil && a.IsValid() {
-				err = fmt.Errorf("%s is an address; write addresses = [%q]", s, s)
-			}
-			return n, err
-		})
-		addresses, _, _ = values(t, "addresses", "192.0.2.1", func(s string) (netip.Addr, error) {
-			_, a, err := ca.ParseHost(s)
-			if err == nil && !a.IsValid() {
-				err = fmt.Errorf("%q is no address; write names = [%q]", s, s)
-			}
-			return a, err
-		})
-	}
-	if m.Home, _ = t.text("home", "/home/admin"); m.Home != "" && !filepath.IsAbs(m.Home) {
-		r.problem(t.at("home"), "", "%q must be absolute, as on the machine it is for", m.Home)
-	}
-	m.Subject, _ = value(t, "subject", "C=GB,O=Example,CN=admin", dn.Parse)
-	if m.Kinds = r.kinds(t); len(m.Kinds) == 0 {
-		m.Kinds = r.defaults.kinds
-	}
-	if c.Flat {
-		m.Kinds = nil
-	}
-	if m.Key, _ = value(t, "key", "ecdsa-p256", certs.ParseKeyAlgorithm); m.Key == "" {
-		m.Key = r.defaults.key
-	}
-	if m.Lifetime, _ = value(t, "lifetime", "365d", parseLifetime); m.Lifetime == 0 {
-		m.Lifetime = r.defaults.lifetime
-	}
-	if v, ok := value(t, "libvirt", "11.3", verify.ParseVersion); ok {
-		r.versions = append(r.versions, v)
-	}
-	prio := r.priority(c, t)
-	if prio == "" {
-		prio = r.defaults.priority
-	}
-	list := ""
-	if host {
-		if list, _ = t.text("dn_list", "admins"); list == "" {
-			list = r.defaults.list
-		} else if _, known := r.lists[list]; !known {
-			hint := fmt.Sprintf("write [dn_lists.%s] and below it patterns = [...]", list)
-			var names []string
-			for n := range r.lists {
-				names = append(names, n)
-			}
-			slices.Sort(names)
-			if near := nearest(list, names); near != "" {
-				hint = "did you mean " + near + "?"
-			}
-			r.problem(t.at("dn_list"), hint, "there is no list %q", list)
-			list = ""
-		}
-	}
-	t.done()
-	if !ok {
-		if _, there := t.values["name"]; !there && !r.damaged {
-			r.problem(t.path, `write name = "kvm1.example.com"`, "it has no name")
-		}
-		return
-	}
-	var err error
-	if m.Name = name; host {
-		if n, a, err := ca.ParseHost(name); err != nil {
-			t.fault(t.at("name"), err)
-			return
-		} else if m.Name = n; a.IsValid() {
-			m.Name, m.Addresses = a.String(), []netip.Addr{a}
-		} else {
-			m.Names = []string{n}
-		}
-		for _, n := range names {
-			if !slices.Contains(m.Names, n) {
-				m.Names = append(m.Names, n)
-			}
-		}
-		for _, a := range addresses {
-			if !slices.Contains(m.Addresses, a) {
-				m.Addresses = append(m.Addresses, a)
-			}
-		}
-	} else if m, err = parseClient(m); err != nil {
-		t.fault(t.at("name"), err)
-		return
-	}
-	key := strings.ToLower(m.Name)
-	if before, twice := r.members[key]; twice {
-		r.problem(t.at("name"), "", "%q is named on line %d already", m.Name, r.index.lines[before+".name"])
-		return
-	}
-	r.members[key] = t.path
-	if prio != "" {
-		c.Priorities[m.Name] = prio
-	}
-	if list != "" {
-		a := r.lists[list]
-		a.Host = m.Name
-		c.Access = append(c.Access, a)
-	}
-	c.Members = append(c.Members, m)
-}
-
-func parseClient(m Member) (Member, error) {
-	if strings.Contains(m.Name, ",") {
-		return m, errors.New("a client has one name; addresses are for hosts")
-	}
-	return m, nil
-}
-
-// checkAccess checks what the lists name.
-func (r *fileReader) checkAccess(c *Cluster) {
-	roles, names := map[string]certs.Role{}, []string{}
-	for _, m := range c.Members {
-		roles[m.Name] = m.Role
-		names = append(names, m.Name)
-	}
-	var lists []string
-	for name := range r.lists {
-		lists = append(lists, name)
-	}
-	slices.Sort(lists)
-	for _, name := range lists {
-		for i, client := range r.lists[name].Clients {
-			path := fmt.Sprintf("%s[%d]", joinKey(joinKey("dn_lists", name), "clients"), i)
-			role, known := roles[client]
-			switch {
-			case !known && !r.damaged:
-				hint := "name it below [[clients]], or leave it out here"
-				if near := nearest(client, names); near != "" {
-					hint = "did you mean " + near + "?"
-				}
-				r.problem(path, hint, "there is no client %q in this file", client)
-			case role == certs.Server:
-				r.problem(path, `write role = "peer" with the host if it connects to others`, "%q is a server only, and connects to nobody", client)
-			}
-		}
-	}
-	if d := r.defaults.list; d != "" {
-		if _, known := r.lists[d]; !known {
-			hint := fmt.Sprintf("write [dn_lists.%s] and below it patterns = [...]", d)
-			if near := nearest(d, lists); near != "" {
-				hint = "did you mean " + near + "?"
-			}
-			r.problem("defaults.dn_list", hint, "there is no list %q", d)
-		}
-	}
-}
-
-// checkSpec says at the member's line what is wrong with a member.
-func (r *fileReader) checkSpec(c *Cluster) {
-	err := c.Spec(time.Time{}, dn.Name{}).check()
-	for _, e := range leaves(err) {
-		var m *MemberError
-		if errors.As(e, &m) {
-			r.problem(r.members[strings.ToLower(m.Member.Name)]+".name", strings.Join(hint.Of(e), "; "), "%v", m.Err)
-			continue
-		}
-		r.problem("pkipath", strings.Join(hint.Of(e), "; "), "%v", e)
-	}
-}
-
-// leaves takes joined errors apart.
-func leaves(err error) []error {
-	if err == nil {
-		return nil
-	}
-	if j, ok := err.(interface{ Unwrap() []error }); ok {
-		var out []error
-		for _, e := range j.Unwrap() {
-			out = append(out, leaves(e)...)
-		}
-		return out
-	}
-	return []error{err}
-}
-
-// Whole reports whether everything can be made in one step that happens or does not: the authority is to be in the directory
-// of the files, and that is not there or empty.
-func (c *Cluster) Whole() bool {
-	dir, err := filepath.Abs(c.Dir)
-	return err == nil && c.Founding.Dir == filepath.Join(c.Dir, AuthorityName) && Spec{Dir: c.Dir}.free(dir) == nil
-}
-
-// Spec gives what the file asks for as a Spec. The subject is the CA's, with whose name subjects begin unless the file says
-// another beginning.
-func (c *Cluster) Spec(now time.Time, subject dn.Name) Spec {
-	s := Spec{Members: c.Members, Dir: c.Dir, Base: c.Base, QEMUGroup: c.QEMUGroup, PrivateClientKey: c.PrivateClientKey, Now: now}
-	if !c.HasBase {
-		s.Base = BaseOf(subject)
-	}
-	if c.Flat {
-		s.Kinds = []layout.Kind{layout.PkiPath}
-	}
-	return s
-}
-
-// Line gives the line of a member in the file, 0 for one that is not in it.
-func (c *Cluster) Line(member string) int {
-	path, ok := c.lines[strings.ToLower(member)]
-	if !ok {
-		return 0
-	}
-	return c.doc.index.lines[path+".name"]
-}
-
-// Missing gives what the file asks for and none of the entries, which are those in force, is for.
-func (c *Cluster) Missing(entries []inventory.Entry) ([]inventory.Entry, error) {
-	identity := func(host string, role certs.Role, kind string) string {
-		return host + "\x00" + role.String() + "\x00" + kind
-	}
-	there := map[string]bool{}
-	for _, e := range entries {
-		there[identity(e.Host, e.Role, e.Layout)] = true
-	}
-	var out []inventory.Entry
-	s := c.Spec(time.Time{}, c.Founding.Subject)
-	for _, w := range s.wants() {
-		if there[identity(w.member.Name, w.role, string(w.kind))] {
-			continue
-		}
-		o, err := s.order(w)
-		if err != nil {
-			return nil, err
-		}
-		e := inventory.Entry{Host: w.member.Name, Role: w.role, Layout: string(w.kind), Names: o.Names, Addresses: o.Addresses}
-		if e.Subject, err = o.Subject.Text(); err != nil {
-			return nil, err
-		}
-		out = append(out, e)
-	}
-	return out, nil
 }
