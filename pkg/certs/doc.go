@@ -1,9 +1,8 @@
-// Package certs is the certificate model: certificates as GnuTLS sees them, certificate requests, keys in PEM, and what
-// an identity is asked to be.
+// Package certs is the certificate model: certificates as GnuTLS sees them, keys in PEM, and what an identity is
+// asked to be.
 //
 // Call [ImportPEM] or [Import] for one certificate, [ImportPEMList] for a CA file, [QueryDN] for what virt-pki-query-dn
-// prints, [ParseKey] and [MarshalKey] for keys. [Certificate.X509] gives
-// crypto/x509's view where there is one.
+// prints, [ParseKey] and [MarshalKey] for keys. [Certificate.X509] gives crypto/x509's view where there is one.
 //
 // Import and its relatives accept and refuse what GnuTLS 3.7.9 with libtasn1 4.19.0 does, with the same error texts;
 // they were confirmed by putting generated and damaged certificates to the installed library. crypto/x509 refuses many
