@@ -158,6 +158,7 @@ func hints(err error) []string {
 }
 
 func (p *program) app() *cli.App {
+	commands := p.commands()
 	app := &cli.App{
 		Name:                      "virt-pki",
 		Usage:                     "a PKI and TLS toolkit for libvirt",
@@ -168,9 +169,9 @@ func (p *program) app() *cli.App {
 		ErrWriter:                 p.stderr,
 		HideHelpCommand:           true,
 		DisableSliceFlagSeparator: true, // a DN is full of commas
-		CustomAppHelpTemplate:     appHelp,
+		CustomAppHelpTemplate:     appHelp(commands),
 		ExitErrHandler:            func(*cli.Context, error) {}, // the status is run's business
-		Commands:                  p.commands(),
+		Commands:                  commands,
 	}
 	app.Action = func(c *cli.Context) error {
 		if c.Args().Present() {

@@ -50,7 +50,7 @@ EXAMPLES
 EXIT STATUS
    0 done, or status: nothing is lacking   1 the stage is not complete: something is lacking
    2 wrong usage, or that stage is not the next one   3 could not complete`,
-		Flags: append(append(authorityFlags(), placeFlags()...), append([]cli.Flag{
+		Flags: append(placedFlags(), append([]cli.Flag{
 			&cli.StringFlag{Name: "subject", Usage: "`DN`: the new CA's name, as GnuTLS writes it (trust)", DefaultText: "the old CA's name"},
 			&cli.StringFlag{Name: "key-type", Usage: "`TYPE`: of the new CA's key: ecdsa-p256, rsa3072, ... (trust)", DefaultText: "ecdsa-p256"},
 			&cli.StringFlag{Name: "new-ca-key", Usage: "`URI`: make the new CA's key in a token, pkcs11:... (trust)", DefaultText: "in the authority's directory"},

@@ -27,20 +27,20 @@ directory, or a tree in which /etc/pki or a home's .pki/libvirt is looked for; B
 virt-pki collect made of a host. Without arguments this machine's own files are judged; with
 --ca-file and --cert-file just those.
 
-EXAMPLES
-   virt-pki check
-   virt-pki check ./pki
-   virt-pki check --role server --ca-file cacert.pem --cert-file servercert.pem --host kvm1
-   virt-pki check --at +90d ./pki              as of in 90 days
-   virt-pki check --rules rfc5280 --ca-file cacert.pem --cert-file chain.pem
+Without --key-file a named certificate is judged as one that others are shown, who trust the CA
+file: all of its file counts, and with --rules both RFC 5280 may refuse it, too.
 
 RULES
    libvirt   what libvirt does with the files, version by version
    rfc5280   a path from the certificate to a CA by RFC 5280 alone, revocation lists included
    both      libvirt's verdict counts; where RFC 5280 says otherwise, that is said too
 
-Without --key-file a named certificate is judged as one that others are shown, who trust the CA
-file: all of its file counts, and with --rules both RFC 5280 may refuse it, too.
+EXAMPLES
+   virt-pki check
+   virt-pki check ./pki
+   virt-pki check --role server --ca-file cacert.pem --cert-file servercert.pem --host kvm1
+   virt-pki check --at +90d ./pki              as of in 90 days
+   virt-pki check --rules rfc5280 --ca-file cacert.pem --cert-file chain.pem
 
 EXIT STATUS
    0 pass   1 findings at or above --fail-on   2 wrong usage   3 could not complete`,

@@ -24,8 +24,14 @@ func (p *program) commands() []*cli.Command {
 		p.initCommand(), p.planCommand(), p.applyCommand(),
 		p.issueCommand(), p.installCommand(), p.checkCommand(), p.collectCommand(), p.preflightCommand(), p.verifyCommand(),
 		p.queryDNCommand(), p.matchDNCommand(), p.matchHostCommand(), p.uriCommand(), p.priorityCommand(), p.confCommand(), p.explainCommand(), p.rulesCommand(),
-		p.renewCommand(), p.reloadCommand(), p.revokeCommand(), p.crlCommand(), p.drillCommand(), p.listCommand(), p.expiryCommand(), p.reportCommand(), p.inventoryCommand(),
-		p.caCommand(p.caShowCommand(), p.caRotateCommand(), p.caExportCommand(), p.caImportCommand(), p.caServeCommand()),
+		p.renewCommand(), p.reloadCommand(), p.revokeCommand(),
+		parent("crl", "live", "revocation lists: publish, show, check, diff", "virt-pki crl show FILE",
+			p.crlPublishCommand(), p.crlShowCommand(), p.crlCheckCommand(), p.crlDiffCommand()),
+		p.drillCommand(), p.listCommand(), p.expiryCommand(), p.reportCommand(),
+		parent("inventory", "live", "take in what it does not know; move it between a file and PostgreSQL", "virt-pki inventory copy FROM TO",
+			p.inventoryAdoptCommand(), p.inventoryCopyCommand(), p.inventoryMoveCommand()),
+		parent("ca", "live", "the authority itself: show, rotate, export, import or serve", "virt-pki ca --help",
+			p.caShowCommand(), p.caRotateCommand(), p.caExportCommand(), p.caImportCommand(), p.caServeCommand()),
 		p.completionCommand(), p.manCommand(),
 	}
 }

@@ -204,13 +204,16 @@ func (p *program) completionCommand() *cli.Command {
 		Category:  "help",
 		Usage:     "the completion script for a shell",
 		ArgsUsage: "bash|zsh|fish",
-		Description: `EXAMPLES
+		Description: `Prints a script that completes commands, options and their values. Completing never runs a command.
+
+EXAMPLES
    source <(virt-pki completion bash)
    virt-pki completion bash > /etc/bash_completion.d/virt-pki
    virt-pki completion zsh  > "${fpath[1]}/_virt-pki"
    virt-pki completion fish > ~/.config/fish/completions/virt-pki.fish
 
-Completing never runs a command.`,
+EXIT STATUS
+   0 printed   2 wrong usage`,
 		Action: func(c *cli.Context) error {
 			if c.NArg() == 1 {
 				if script, ok := completionScripts[c.Args().First()]; ok {

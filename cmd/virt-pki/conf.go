@@ -272,7 +272,10 @@ key only the first. With --effective every setting that the program reads, where
 comes from, and whether it counts for nothing in this run.
 
 EXAMPLES
-   virt-pki conf show --effective /etc/libvirt/libvirtd.conf`,
+   virt-pki conf show --effective /etc/libvirt/libvirtd.conf
+
+EXIT STATUS
+   0 shown   2 wrong usage   3 could not complete`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "effective", Aliases: []string{"e"}, Usage: "all settings, defaults included"},
 		}, listenFlags(), []cli.Flag{forFlag(), sessionFlag(), oneLibvirtFlag(), jsonFlag()}),

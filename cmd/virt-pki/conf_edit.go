@@ -31,13 +31,14 @@ func (p *program) confSetCommand() *cli.Command {
 Where KEY stands already its value is replaced (of several the first, which is the one libvirt
 reads); else it goes behind the comment that shows it, else to the end. The file is replaced in
 one step, with its owner and mode; the old one stays as FILE.bak. A value that libvirt would
-refuse is not written.
+refuse is not written. A running daemon reads its configuration only when it is started again.
 
 EXAMPLES
    virt-pki conf set listen_tls 1 /etc/libvirt/virtproxyd.conf
    virt-pki conf set -n tls_allowed_dn_list '["O=Example,CN=admin"]' /etc/libvirt/libvirtd.conf
 
-A running daemon reads its configuration only when it is started again.`,
+EXIT STATUS
+   0 written, or nothing to change   2 wrong usage   3 could not complete; then nothing was written`,
 		Flags:  editFlags(),
 		Action: p.confSet,
 	}
@@ -48,8 +49,13 @@ func (p *program) confUnsetCommand() *cli.Command {
 		Name:      "unset",
 		Usage:     "take a setting out, every line of it",
 		ArgsUsage: "KEY FILE",
-		Description: `EXAMPLES
-   virt-pki conf unset tls_priority /etc/libvirt/libvirtd.conf`,
+		Description: `The rest of the file stays as it is, and the old one is kept, as with conf set.
+
+EXAMPLES
+   virt-pki conf unset tls_priority /etc/libvirt/libvirtd.conf
+
+EXIT STATUS
+   0 written, or nothing to change   2 wrong usage   3 could not complete; then nothing was written`,
 		Flags:  editFlags(),
 		Action: p.confUnset,
 	}

@@ -12,13 +12,16 @@ func (p *program) confTemplateCommand() *cli.Command {
 	return &cli.Command{
 		Name:      "template",
 		Usage:     "a commented configuration file for given choices, on standard output",
-		ArgsUsage: "libvirtd | virtproxyd | libvirt | qemu",
+		ArgsUsage: "libvirtd|virtproxyd|libvirt|qemu",
 		Description: `What is not chosen stands in the file as a comment with its default.
 
 EXAMPLES
    virt-pki conf template virtproxyd --listen --dn 'O=Example,CN=admin' > virtproxyd.conf
    virt-pki conf template libvirt --alias kvm1=qemu://kvm1.example.com/system
-   virt-pki conf template qemu --vnc --force-migration`,
+   virt-pki conf template qemu --vnc --force-migration
+
+EXIT STATUS
+   0 printed   2 wrong usage`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "listen", Usage: "daemon: switch TLS on in the file (socket units need no such line)"},
 			&cli.StringFlag{Name: "addr", Usage: "daemon: the `ADDRESS` to listen on"},

@@ -16,19 +16,6 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 )
 
-func (p *program) crlCommand() *cli.Command {
-	return &cli.Command{
-		Name: "crl", Category: "live", Usage: "revocation lists: publish, show, check, diff", ArgsUsage: "publish|show|check|diff",
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usage("crl %s: publish, show, check or diff", quote(c.Args().First())).hint("virt-pki crl show FILE")
-			}
-			return usage("crl what? publish, show, check or diff").hint("virt-pki crl show FILE")
-		},
-		Subcommands: []*cli.Command{p.crlPublishCommand(), p.crlShowCommand(), p.crlCheckCommand(), p.crlDiffCommand()},
-	}
-}
-
 func (p *program) crlShowCommand() *cli.Command {
 	return &cli.Command{
 		Name: "show", Usage: "what a revocation list says, and whether it is a good one", ArgsUsage: "FILE",

@@ -12,7 +12,6 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
-	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
@@ -39,89 +38,13 @@ EXAMPLES
 
 EXIT STATUS
    0 published   2 wrong usage   3 could not complete`,
-		Flags: append(append(authorityFlags(), placeFlags()...), append([]cli.Flag{
+		Flags: append(placedFlags(), append([]cli.Flag{
 			&cli.StringFlag{Name: "lifetime", Usage: "`SPAN`: until the next list is due", DefaultText: "30d"},
 			&cli.BoolFlag{Name: "current", Usage: "put the list that is there into more places; make none"},
 			dryRunFlag(), jsonFlag(), quietFlag(),
 		}, keyFlags()...)...),
 		Action: p.withSpec(p.crlPublish),
 	}
-}
-
-// placeFlags name where layouts are.
-func placeFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringSliceFlag{Name: "out", Usage: "`DIR`: with one tree per host, as init makes it"},
-		&cli.StringSliceFlag{Name: "pkipath", Usage: "`DIR`: a flat directory"},
-		&cli.StringSliceFlag{Name: "root", Usage: "`DIR`: one machine's tree; / is this machine"},
-		&cli.StringFlag{Name: "spec", Usage: "`FILE`: the cluster file that says where authority and files are"},
-	}
-}
-
-// withSpec has the cluster file of --spec name directories as --authority, --out and --pkipath do.
-func (p *program) withSpec(action cli.ActionFunc) cli.ActionFunc {
-	return func(c *cli.Context) error {
-		if !c.IsSet("spec") {
-			return action(c)
-		}
-		cl, err := p.specFile(c)
-		if err != nil {
-			return err
-		}
-		if c.String("authority") == "" {
-			if err := c.Set("authority", cl.Founding.Dir); err != nil {
-				return err
-			}
-		}
-		flag := "out"
-		if cl.Flat {
-			flag = "pkipath"
-		}
-		if err := c.Set(flag, cl.Dir); err != nil {
-			return err
-		}
-		return action(c)
-	}
-}
-
-// spots lists the layouts in the directories that the flags name, each once.
-func (p *program) spots(c *cli.Context) ([]layout.Spot, error) {
-	var all []layout.Spot
-	there := map[string]bool{}
-	for _, f := range []struct {
-		flag  string
-		spots func(dir string) ([]layout.Spot, error)
-	}{{"out", cluster.Spots}, {"pkipath", layout.Spots}, {"root", layout.Spots}} {
-		for _, dir := range c.StringSlice(f.flag) {
-			found, err := f.spots(dir)
-			if err != nil {
-				return nil, err
-			}
-			if len(found) == 0 {
-				return nil, &hintedError{fmt.Errorf("--%s %s: there is no layout in it", f.flag, shellQuote(dir)),
-					[]string{"a layout is there when its CA file is: cacert.pem, etc/pki/CA/cacert.pem, etc/pki/qemu/ca-cert.pem"}}
-			}
-			for _, s := range found {
-				if file := realPath(s.Shown(s.Paths(certs.Client).CA)); !there[file] {
-					there[file] = true
-					all = append(all, s)
-				}
-			}
-		}
-	}
-	return all, nil
-}
-
-// realPath gives the one name that a directory's file has, by whatever path it is reached.
-func realPath(file string) string {
-	dir, err := filepath.Abs(filepath.Dir(file))
-	if err != nil {
-		return file
-	}
-	if real, err := filepath.EvalSymlinks(dir); err == nil {
-		dir = real
-	}
-	return filepath.Join(dir, filepath.Base(file))
 }
 
 // A publishView is the answer of crl publish.

@@ -39,7 +39,7 @@ EXAMPLES
 EXIT STATUS
    0 the revoked certificate is refused, the good one let in   1 it is let in, or both are refused
    2 wrong usage   3 nothing could be proven`,
-		Flags: append(append(authorityFlags(), placeFlags()...), append(append([]cli.Flag{
+		Flags: append(placedFlags(), append(append([]cli.Flag{
 			&cli.StringFlag{Name: "subject", Value: "CN=revocation-drill", Usage: "`DN`: of the two certificates"},
 			&cli.StringFlag{Name: "host", Usage: "`NAME`: by which a client calls the daemon", DefaultText: "that of --connect"},
 			&cli.StringFlag{Name: "reload-command", Usage: "`COMMAND`: brings the list to the daemon and reloads it; run by sh"},

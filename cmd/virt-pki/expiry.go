@@ -49,7 +49,7 @@ EXIT STATUS
 			&cli.BoolFlag{Name: "all", Usage: "show also what is not due"},
 			&cli.BoolFlag{Name: "csv", Usage: "print CSV"},
 			&cli.BoolFlag{Name: "prometheus", Usage: "print metrics for Prometheus's node exporter (textfile collector)"},
-			&cli.StringFlag{Name: "output", Usage: "`FILE`: replace this file, at once, instead of printing"},
+			outputFlag(),
 			atFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag()),
 		Action: p.expiry,
 	}

@@ -47,6 +47,22 @@ func timeoutFlag() cli.Flag {
 	return &cli.DurationFlag{Name: "timeout", Value: 10 * time.Second, Usage: "`TIME`: limit of each stage of a connection"}
 }
 
+func dryRunFlag() cli.Flag {
+	return &cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be done; do nothing"}
+}
+
+// values gives the values of a flag that may be given once or several times.
+func values(c *cli.Context, name string) []string {
+	if s := c.String(name); s != "" && !strings.HasPrefix(s, "[") {
+		return []string{s}
+	}
+	return c.StringSlice(name)
+}
+
+func outputFlag() cli.Flag {
+	return &cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "`FILE`: replace this file, at once", DefaultText: "standard output"}
+}
+
 // failOn reads --fail-on.
 func failOn(c *cli.Context) (finding.Severity, error) {
 	s, err := finding.ParseSeverity(c.String("fail-on"))

@@ -11,18 +11,37 @@ const appDescription = `virt-pki issues the certificates that libvirt's TLS need
 switched over to TLS, and says after a real handshake what libvirt makes of them. Every
 verdict is what real libvirt does, by version; see "virt-pki explain" for the rules.`
 
-const appHelp = `virt-pki - {{.Usage}}
+// appHelp is the template of the program's help.
+func appHelp(commands []*cli.Command) string {
+	return strings.Replace(appTemplate, "COMMAND TABLE", commandTable(commands), 1)
+}
+
+// commandTable lists the commands by their categories, both in the order of the list.
+func commandTable(commands []*cli.Command) string {
+	var order []string
+	lines := map[string][]string{}
+	for _, c := range commands {
+		if lines[c.Category] == nil {
+			order = append(order, c.Category)
+		}
+		lines[c.Category] = append(lines[c.Category], fmt.Sprintf("     %-16s %s\n", c.Name, c.Usage))
+	}
+	var b strings.Builder
+	for _, category := range order {
+		fmt.Fprintf(&b, "\n   %s\n%s", category, strings.Join(lines[category], ""))
+	}
+	return b.String()
+}
+
+const appTemplate = `virt-pki - {{.Usage}}
 
 USAGE
    virt-pki COMMAND [OPTIONS] [ARGUMENTS]
 
 {{.Description}}
 
-COMMANDS{{range .VisibleCategories}}{{if .Name}}
-
-   {{.Name}}{{end}}{{range .VisibleCommands}}
-     {{printf "%-16s" .Name}} {{.Usage}}{{end}}{{end}}
-
+COMMANDS
+COMMAND TABLE
    virt-pki COMMAND --help says more. Options may stand anywhere; -- ends them.
 
 EXIT STATUS
@@ -31,8 +50,9 @@ EXIT STATUS
 
 const commandHelp = `{{.HelpName}} - {{.Usage}}
 
-USAGE
-   {{.HelpName}}{{if .VisibleCommands}} COMMAND{{end}}{{if .VisibleFlags}} [OPTIONS]{{end}}{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}
+USAGE{{if or .ArgsUsage (not .VisibleCommands)}}
+   {{.HelpName}}{{if .VisibleFlags}} [OPTIONS]{{end}}{{if .ArgsUsage}} {{.ArgsUsage}}{{end}}{{end}}{{if .VisibleCommands}}
+   {{.HelpName}} COMMAND [OPTIONS] [ARGUMENTS]{{end}}
 {{if .Description}}
 {{.Description}}
 {{end}}{{if .VisibleCommands}}

@@ -49,6 +49,9 @@ func TestHelpFitsATerminal(t *testing.T) {
 		if len(c.Subcommands) == 0 && c.Action != nil && !strings.Contains(help.Out, "EXAMPLES") {
 			t.Errorf("help of %q has no examples", words)
 		}
+		if len(c.Subcommands) == 0 && !strings.Contains(help.Out, "EXIT STATUS") {
+			t.Errorf("help of %q does not say the exit statuses", words)
+		}
 	})
 }
 

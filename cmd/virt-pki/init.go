@@ -30,15 +30,15 @@ server and one client; with --out it holds one tree per host, to be laid over th
 The directory appears whole or not at all; nothing is ever overwritten. With --db the inventory is
 in PostgreSQL from then on, and other commands find it there.
 
+What was made is described in cluster.toml in the authority's directory: change that file, and
+virt-pki plan says what follows from it.
+
 EXAMPLES
    virt-pki init --pkipath ./pki --server localhost,127.0.0.1,::1 --client admin
    virt-pki init --out ./cluster --base 'C=GB,O=Acme' --layout libvirt,qemu \
         --peer kvm1.example.com,192.0.2.1 --peer kvm2.example.com,192.0.2.2 --client admin
    virt-pki init --out ./cluster ... --dry-run      what would be made
    virt-pki init --spec cluster.toml
-
-What was made is described in cluster.toml in the authority's directory: change that file, and
-virt-pki plan says what follows from it.
 
 EXIT STATUS
    0 made and proven   2 wrong usage   3 could not complete; then nothing was made`,

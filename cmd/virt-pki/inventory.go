@@ -13,18 +13,10 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/scan"
 )
 
-func (p *program) inventoryCommand() *cli.Command {
+func (p *program) inventoryCopyCommand() *cli.Command {
 	return &cli.Command{
-		Name: "inventory", Category: "live", Usage: "take in what it does not know; move it between a file and PostgreSQL", ArgsUsage: "adopt|copy|move",
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usage("inventory %s: adopt, copy or move", quote(c.Args().First())).hint("virt-pki inventory copy FROM TO")
-			}
-			return usage("inventory what? adopt, copy or move").hint("virt-pki inventory copy FROM TO")
-		},
-		Subcommands: []*cli.Command{{
-			Name: "copy", Usage: "copy everything an inventory knows into another", ArgsUsage: "FROM TO",
-			Description: `FROM and TO are files or PostgreSQL databases (postgres://USER@HOST/DATABASE). A file that is not
+		Name: "copy", Usage: "copy everything an inventory knows into another", ArgsUsage: "FROM TO",
+		Description: `FROM and TO are files or PostgreSQL databases (postgres://USER@HOST/DATABASE). A file that is not
 there is made; the tables in a database are made where they are missing. All is copied or nothing.
 What TO knows already stays: revocations are added and never taken back, numbers of revocation
 lists only rise, and another certificate of a serial number that is there stops the copy.
@@ -37,11 +29,15 @@ EXAMPLES
 
 EXIT STATUS
    0 copied   2 wrong usage   3 could not complete; then nothing was copied`,
-			Flags:  []cli.Flag{jsonFlag(), quietFlag()},
-			Action: p.inventoryCopy,
-		}, {
-			Name: "move", Usage: "have the authority's inventory in PostgreSQL, or back in a file", ArgsUsage: "URL|--to-file",
-			Description: `Copies the authority's inventory into a PostgreSQL database, and has the authority say that it is
+		Flags:  []cli.Flag{jsonFlag(), quietFlag()},
+		Action: p.inventoryCopy,
+	}
+}
+
+func (p *program) inventoryMoveCommand() *cli.Command {
+	return &cli.Command{
+		Name: "move", Usage: "have the authority's inventory in PostgreSQL, or back in a file", ArgsUsage: "URL|--to-file",
+		Description: `Copies the authority's inventory into a PostgreSQL database, and has the authority say that it is
 there: commands need no --db afterwards. The file that is left is called inventory.db.moved. With
 --to-file it comes back into the authority's directory. An interrupted move is repeated. Nobody
 should be issuing meanwhile.
@@ -54,15 +50,19 @@ EXAMPLES
 
 EXIT STATUS
    0 moved, or it is there already   2 wrong usage   3 could not complete; then repeat it`,
-			Flags: []cli.Flag{
-				&cli.StringFlag{Name: "authority", Usage: "`DIR`: the authority", DefaultText: "./authority"},
-				&cli.BoolFlag{Name: "to-file", Usage: "bring it back into the authority's directory"},
-				jsonFlag(), quietFlag(),
-			},
-			Action: p.inventoryMove,
-		}, {
-			Name: "adopt", Usage: "take in what lies in files and the inventory does not know", ArgsUsage: "DIR...",
-			Description: `Looks through the files below the directories. Certificates that the authority has signed and the
+		Flags: []cli.Flag{
+			authorityFlag("./authority, else ."),
+			&cli.BoolFlag{Name: "to-file", Usage: "bring it back into the authority's directory"},
+			jsonFlag(), quietFlag(),
+		},
+		Action: p.inventoryMove,
+	}
+}
+
+func (p *program) inventoryAdoptCommand() *cli.Command {
+	return &cli.Command{
+		Name: "adopt", Usage: "take in what lies in files and the inventory does not know", ArgsUsage: "DIR...",
+		Description: `Looks through the files below the directories. Certificates that the authority has signed and the
 inventory does not know are recorded; those that were recorded and not noted as published are noted;
 what the authority's own revocation lists say is revoked, is revoked, with date and reason, and the
 next list gets a higher number than any of them. Nothing that is known is changed.
@@ -77,9 +77,8 @@ EXAMPLES
 EXIT STATUS
    0 taken in, or nothing to take in   2 wrong usage
    3 could not complete, or not everything was readable`,
-			Flags:  append(authorityFlags(), dryRunFlag(), jsonFlag(), quietFlag()),
-			Action: p.inventoryAdopt,
-		}},
+		Flags:  append(authorityFlags(), dryRunFlag(), jsonFlag(), quietFlag()),
+		Action: p.inventoryAdopt,
 	}
 }
 

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"path/filepath"
-
 	"github.com/urfave/cli/v2"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
@@ -15,8 +13,7 @@ func (p *program) issueCommand() *cli.Command {
 		return &cli.Command{
 			Name: role.String(), Usage: usage, ArgsUsage: args,
 			Description: `The identity goes into a tree of its own below --out, or into the flat directory --pkipath;
-nothing is overwritten. The authority is taken from --authority, or from "authority" in
---out or --pkipath.
+nothing is overwritten.
 
 EXAMPLES
 ` + example + `
@@ -24,8 +21,7 @@ EXAMPLES
 EXIT STATUS
    0 issued   2 wrong usage   3 could not complete; then nothing was published`,
 			Flags: append(append([]cli.Flag{
-				&cli.StringFlag{Name: "authority", Usage: "`DIR`: the authority's directory"},
-				databaseFlag(),
+				authorityFlag(besidePlaces), databaseFlag(),
 				&cli.StringFlag{Name: "pkipath", Usage: "`DIR`: write into this flat directory"},
 				&cli.StringFlag{Name: "out", Usage: "`DIR`: write a tree NAME into this directory"},
 				&cli.StringFlag{Name: "subject", Usage: "`DN`: the whole subject, instead of --base and CN=NAME"},
@@ -34,23 +30,13 @@ EXIT STATUS
 			Action: func(c *cli.Context) error { return p.issue(c, role) },
 		}
 	}
-	return &cli.Command{
-		Name: "issue", Category: "make", Usage: "one more identity, or a certificate for a request", ArgsUsage: "server|client|peer NAME",
-		Action: func(c *cli.Context) error {
-			if c.Args().Present() {
-				return usage("issue %q: server, client or peer", c.Args().First()).hint("virt-pki issue client NAME --out DIR")
-			}
-			return usage("issue what? server, client or peer").hint("virt-pki issue client NAME --out DIR")
-		},
-		Subcommands: []*cli.Command{
-			sub(certs.Server, "an identity for a server", "NAME[,ADDRESS...]",
-				"   virt-pki issue server kvm3.example.com,192.0.2.3 --out ./cluster"),
-			sub(certs.Client, "an identity for a client", "NAME",
-				"   virt-pki issue client bob --out ./cluster\n   virt-pki issue client bob --csr bob.csr --pkipath ./bob --authority ./cluster/authority"),
-			sub(certs.Peer, "identities for a host that is server and client", "NAME[,ADDRESS...]",
-				"   virt-pki issue peer kvm3.example.com,192.0.2.3 --layout libvirt,qemu --out ./cluster"),
-		},
-	}
+	return parent("issue", "make", "one more identity, or a certificate for a request", "virt-pki issue client NAME --out DIR",
+		sub(certs.Server, "an identity for a server", "NAME[,ADDRESS...]",
+			"   virt-pki issue server kvm3.example.com,192.0.2.3 --out ./cluster"),
+		sub(certs.Client, "an identity for a client", "NAME",
+			"   virt-pki issue client bob --out ./cluster\n   virt-pki issue client bob --csr bob.csr --pkipath ./bob --authority ./cluster/authority"),
+		sub(certs.Peer, "identities for a host that is server and client", "NAME[,ADDRESS...]",
+			"   virt-pki issue peer kvm3.example.com,192.0.2.3 --layout libvirt,qemu --out ./cluster"))
 }
 
 func (p *program) issue(c *cli.Context, role certs.Role) error {
@@ -79,11 +65,7 @@ func (p *program) issue(c *cli.Context, role certs.Role) error {
 			return usage("--%s is settled when the authority is made", f).hint("it stands in the authority's authority.json")
 		}
 	}
-	dir := c.String("authority")
-	if dir == "" {
-		dir = filepath.Join(spec.Dir, cluster.AuthorityName)
-	}
-	authority, err := p.openAuthorityIn(c, dir)
+	authority, err := p.openAuthority(c)
 	if err != nil {
 		return err
 	}
@@ -97,7 +79,7 @@ func (p *program) issue(c *cli.Context, role certs.Role) error {
 	if err != nil {
 		return err
 	}
-	v := makeView{Schema: 1, Dir: spec.Dir, Authority: p.viewAuthority(authority, dir)}
+	v := makeView{Schema: 1, Dir: spec.Dir, Authority: p.viewAuthority(authority, authority.Dir())}
 	if c.Bool("dry-run") {
 		v.DryRun = true
 		v.plan(plan)

@@ -16,7 +16,10 @@ func (p *program) manCommand() *cli.Command {
 		Description: `EXAMPLES
    virt-pki man | man -l -
    virt-pki man check | man -l -
-   virt-pki man > /usr/local/share/man/man1/virt-pki.1`,
+   virt-pki man > /usr/local/share/man/man1/virt-pki.1
+
+EXIT STATUS
+   0 printed   2 wrong usage`,
 		Action: func(c *cli.Context) error {
 			app := p.app()
 			if !c.Args().Present() {
@@ -58,6 +61,10 @@ func manual(app *cli.App) string {
 	b.WriteString(".SH ENVIRONMENT\n")
 	for _, v := range []struct{ name, text string }{
 		{passphraseVariable, "the passphrase of the CA's key, where \\-\\-passphrase\\-file is not given"},
+		{backupVariable, "the passphrase of a backup, where \\-\\-backup\\-passphrase\\-file is not given"},
+		{databaseVariable, "where the inventory is, where \\-\\-db is not given"},
+		{gnutlsVariable, "the program virt\\-pki\\-gnutls, where \\-\\-gnutls\\-program is not given"},
+		{tokenVariable, "the program virt\\-pki\\-pkcs11, where it is not beside virt\\-pki"},
 		{"NO_COLOR", "when set, no colours"},
 		{"LIBVIRT_DEFAULT_URI, HOME, XDG_CONFIG_HOME, XDG_RUNTIME_DIR", "as for libvirt"},
 	} {

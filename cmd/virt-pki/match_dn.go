@@ -37,7 +37,7 @@ EXIT STATUS
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "dn", Usage: "`DN|CERT`: the name, or a certificate file, instead of CERT"},
 			&cli.StringSliceFlag{Name: "pattern", Usage: "`PATTERN`: an entry of the list"},
-			&cli.StringFlag{Name: "conf", Usage: "`FILE`: take tls_allowed_dn_list from it (libvirtd.conf, virtproxyd.conf)"},
+			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "`FILE`: take tls_allowed_dn_list from it (libvirtd.conf, virtproxyd.conf)"},
 			jsonFlag(), quietFlag(),
 		},
 		Action: p.matchDN,

@@ -58,9 +58,9 @@ EXIT STATUS
    0 the daemon starts and all connect   1 not so, or findings at or above --fail-on
    2 wrong usage   3 something could not be judged`,
 		Flags: append([]cli.Flag{
-			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "the daemon's configuration `FILE`; default: that of the daemon which does TLS here, run as its units say"},
+			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "`FILE`: the daemon's configuration", DefaultText: "that of the daemon which does TLS here, run as its units say"},
 			&cli.StringSliceFlag{Name: "uri", Aliases: []string{"u"}, Usage: "a client's `URI`"},
-			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "read URIs from `FILE`, one a line"},
+			urisFlag(),
 			&cli.StringSliceFlag{Name: "client", Usage: "a client's files in `DIR` (as for pkipath); needs --host"},
 			&cli.StringSliceFlag{Name: "host", Usage: "a `NAME` by which the clients of --client call the daemon"},
 			&cli.StringFlag{Name: "root", Usage: "the daemon's files and units are below `DIR`, which stands for its machine's /, or in a bundle of collect"},

@@ -54,7 +54,7 @@ EXIT STATUS
 // reloadFlags say which daemon is meant and how it is reached.
 func reloadFlags() []cli.Flag {
 	return []cli.Flag{
-		&cli.StringFlag{Name: "conf", Usage: "`FILE`: the daemon's configuration", DefaultText: "/etc/libvirt/libvirtd.conf, or virtproxyd.conf where only that exists"},
+		&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "`FILE`: the daemon's configuration", DefaultText: "/etc/libvirt/libvirtd.conf, or virtproxyd.conf where only that exists"},
 		&cli.StringFlag{Name: "connect", Usage: "`HOST:PORT`: where the daemon serves TLS", DefaultText: "listen_addr and tls_port of the configuration"},
 		&cli.StringFlag{Name: "admin-uri", Usage: "`URI`: of the daemon's admin socket, for virt-admin", DefaultText: "libvirtd:///system, virtproxyd:///system"},
 		&cli.BoolFlag{Name: "run", Usage: "run the command"},

@@ -33,7 +33,7 @@ EXAMPLES
 EXIT STATUS
    0 renewed, or nothing was due   1 the files of some certificates are not in the directories
    2 wrong usage   3 could not complete`,
-		Flags: append(append(authorityFlags(), placeFlags()...), append([]cli.Flag{
+		Flags: append(placedFlags(), append([]cli.Flag{
 			&cli.BoolFlag{Name: "due", Usage: "all that are due, see --within"},
 			&cli.BoolFlag{Name: "all", Usage: "all that are in force"},
 			&cli.StringFlag{Name: "within", Value: "33%", Usage: "`SPAN|SHARE`: due is what ends within this time (30d), or has this share of its lifetime left"},

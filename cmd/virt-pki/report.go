@@ -36,9 +36,9 @@ EXIT STATUS
    0 written   1 written, with findings at or above --fail-on   2 wrong usage
    3 could not complete, or not all could be judged`,
 		Flags: append(append(authorityFlags(),
-			&cli.StringFlag{Name: "output", Aliases: []string{"o"}, Usage: "replace this `FILE`, at once", DefaultText: "standard output"},
+			outputFlag(),
 			&cli.StringFlag{Name: "title", Value: "virt-pki report", Usage: "`TEXT`: the page's title"},
-			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "the daemons' configuration `FILE`, for hosts that have none"},
+			&cli.StringFlag{Name: "conf", Aliases: []string{"c"}, Usage: "`FILE`: the daemons' configuration, for hosts that have none"},
 			&cli.StringFlag{Name: "libvirt", Usage: "`VERSION`: judge all hosts as this one", DefaultText: "each host's own, else 9.0"},
 			warnFlag(), errorFlag(),
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Usage: "how many connections at a time (`N`; 0: as many as there are processors)"},

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
-	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/crl"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/scan"
@@ -62,80 +60,6 @@ EXIT STATUS
 			dryRunFlag(), jsonFlag(), quietFlag()),
 		Action: p.revoke,
 	}
-}
-
-// The flags that several commands of a certificate's life share.
-
-func authorityFlags() []cli.Flag {
-	return []cli.Flag{
-		&cli.StringFlag{Name: "authority", Usage: "`DIR`: the authority", DefaultText: "./authority, or authority in --out or --pkipath"},
-		databaseFlag(),
-	}
-}
-
-func databaseFlag() cli.Flag {
-	return &cli.StringFlag{Name: "db", Usage: "`URL`: the inventory in PostgreSQL (postgres://USER@HOST/DATABASE), or another file", DefaultText: "$" + databaseVariable + ", or where the authority says"}
-}
-
-func dryRunFlag() cli.Flag {
-	return &cli.BoolFlag{Name: "dry-run", Aliases: []string{"n"}, Usage: "say what would be done; do nothing"}
-}
-
-// databaseVariable is the environment variable for --db.
-const databaseVariable = "VIRT_PKI_DB"
-
-// openAuthority opens the authority that the flags name.
-func (p *program) openAuthority(c *cli.Context) (*ca.Authority, error) {
-	dir, err := authorityDir(c)
-	if err != nil {
-		return nil, err
-	}
-	return p.openAuthorityIn(c, dir)
-}
-
-// authorityDir gives the directory of the authority that the flags name.
-func authorityDir(c *cli.Context) (string, error) {
-	if dir := c.String("authority"); dir != "" {
-		return dir, nil
-	}
-	candidates := []string{}
-	for _, f := range []string{"out", "pkipath"} {
-		for _, value := range values(c, f) {
-			candidates = append(candidates, filepath.Join(value, cluster.AuthorityName))
-		}
-	}
-	candidates = append(candidates, cluster.AuthorityName, ".")
-	for _, candidate := range candidates {
-		if _, err := os.Stat(filepath.Join(candidate, "authority.json")); err == nil {
-			return candidate, nil
-		}
-	}
-	return "", usage("which authority? there is none in %s", strings.Join(candidates, " or ")).
-		hint("name its directory: --authority DIR").hint("make one: virt-pki init")
-}
-
-// openAuthorityIn opens the authority of a directory, with the inventory that --db names.
-func (p *program) openAuthorityIn(c *cli.Context, dir string) (*ca.Authority, error) {
-	if source := p.database(c); source != "" {
-		return ca.OpenShared(c.Context, dir, source)
-	}
-	return ca.Open(c.Context, dir)
-}
-
-// database gives where the inventory is, "" for its usual place.
-func (p *program) database(c *cli.Context) string {
-	if s := c.String("db"); s != "" {
-		return s
-	}
-	return p.getenv(databaseVariable)
-}
-
-// values gives the values of a flag that may be given once or several times.
-func values(c *cli.Context, name string) []string {
-	if s := c.String(name); s != "" && !strings.HasPrefix(s, "[") {
-		return []string{s}
-	}
-	return c.StringSlice(name)
 }
 
 // A certificateView shows an entry of the inventory.

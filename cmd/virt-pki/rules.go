@@ -21,7 +21,10 @@ gives the whole text.
 EXAMPLES
    virt-pki rules
    virt-pki rules --effect refuses-to-start
-   virt-pki rules --severity error --json`,
+   virt-pki rules --severity error --json
+
+EXIT STATUS
+   0 listed   2 wrong usage`,
 		Flags: []cli.Flag{
 			&cli.StringFlag{Name: "severity", Usage: "only rules of `LEVEL` and above: note, warning, error"},
 			&cli.StringFlag{Name: "effect", Usage: "only rules with this `EFFECT`: refuses-to-start, refuses-peer, refuses-own-certificate, warns, ignores, none"},

@@ -34,7 +34,7 @@ EXIT STATUS
    2 wrong usage   3 could not complete`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: a read-only connection"},
-			oneLibvirtFlag(), jsonFlag(), failOnFlag(), colorFlag(),
+			oneLibvirtFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
 		},
 		Action: p.uri,
 	}

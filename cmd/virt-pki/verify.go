@@ -47,7 +47,7 @@ EXIT STATUS
    3 could not complete`,
 		Flags: append([]cli.Flag{
 			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: a read-only connection"},
-			&cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "`FILE`: read URIs from it, one a line; - is standard input"},
+			urisFlag(),
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 4, Usage: "`N`: how many URIs at a time"},
 			atFlag(), oneLibvirtFlag(), timeoutFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
 		}, engineFlags()...),
@@ -171,6 +171,11 @@ func (p *program) probeOptions(c *cli.Context) (probe.Options, error) {
 		o.Limits.Command = limit
 	}
 	return o, nil
+}
+
+// urisFlag is read by urisOf.
+func urisFlag() cli.Flag {
+	return &cli.StringFlag{Name: "file", Aliases: []string{"f"}, Usage: "`FILE`: read URIs from it, one a line; - is standard input"}
 }
 
 // urisOf reads a list of URIs: one a line, blank lines and those that begin with # aside.
