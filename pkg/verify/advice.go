@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 	"unicode/utf8"
 
@@ -104,8 +105,8 @@ func chainAdvice(chain, cas []*certs.Certificate, path string, at time.Time) []f
 			out = append(out, f)
 		}
 	}
-	sorted := sortChain(chain)
-	last := sorted[len(sorted)-1]
+	sorted := slices.Clone(chain)
+	last := sorted[sortSegment(sorted)-1]
 	for _, ca := range cas {
 		if isIssuer(last, ca) && !isIssuer(ca, ca) {
 			out = append(out, rule("intermediate-not-sent").Finding(path, fmt.Sprintf(

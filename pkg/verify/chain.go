@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,11 +125,13 @@ func verifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time, 
 		return Verdict{}
 	}
 	c := &checker{at: at, floor: true, memory: memory, strength: strength}
-	chain := c.cut(sortChain(peer), cas)
+	cas = distinct(cas)
+	chain := c.cut(path(peer, cas), cas)
 	last := chain[len(chain)-1]
 
 	// GnuTLS keeps the CAs in a hash table by subject, so that only those named like the issuer are at hand.
 	c.list(chain, bySubject(cas, last.Issuer.DER()))
+	issued := chain
 	if c.v.Status&(SignerNotFound|Expired|InsecureAlgorithm) != 0 && !bytes.Equal(last.Issuer.DER(), last.Subject.DER()) {
 		// The last certificate may itself be trusted.
 		again := &checker{at: at, floor: true, memory: memory, strength: strength}
@@ -136,14 +139,16 @@ func verifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time, 
 		if again.v.Status == 0 || c.v.Status&SignerNotFound != 0 {
 			c = again
 		}
+		// GnuTLS then looks for the lists of the last one's issuer where those of its subject are, and finds none.
+		issued = chain[:len(chain)-1]
 	}
 	if c.v.Status != 0 || strength.NoCRL {
 		return c.v
 	}
 	effective := crl.Effective(crls)
-	for i := range chain {
+	for i := range issued {
 		// GnuTLS begins with the last.
-		cert := chain[(i+len(chain)-1)%len(chain)]
+		cert := issued[(i+len(issued)-1)%len(issued)]
 		for _, l := range effective {
 			if !bytes.Equal(l.Issuer.DER(), cert.Issuer.DER()) {
 				continue
@@ -164,6 +169,20 @@ func verifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time, 
 	return c.v
 }
 
+// distinct leaves out CAs that are there twice, as gnutls_certificate_set_x509_trust_file does; the check of the own
+// certificate does not.
+func distinct(cas []*certs.Certificate) []*certs.Certificate {
+	out := make([]*certs.Certificate, 0, len(cas))
+	seen := make(map[string]bool, len(cas))
+	for _, ca := range cas {
+		if !seen[string(ca.Raw)] {
+			seen[string(ca.Raw)] = true
+			out = append(out, ca)
+		}
+	}
+	return out
+}
+
 func bySubject(cas []*certs.Certificate, name []byte) []*certs.Certificate {
 	var out []*certs.Certificate
 	for _, ca := range cas {
@@ -174,13 +193,44 @@ func bySubject(cas []*certs.Certificate, name []byte) []*certs.Certificate {
 	return out
 }
 
-// sortChain puts each certificate's issuer behind it and drops what does not belong to the path of the first
-// (_gnutls_sort_clist). Lists longer than maxDepth stay as they are.
-func sortChain(list []*certs.Certificate) []*certs.Certificate {
+// path orders what a peer sent (gnutls_x509_trust_list_verify_crt2): segments of certificates each of which the next one
+// issued, one behind the other, up to the first whose issuer is trusted. What does not belong to the path of the leaf is
+// not dropped before that: GnuTLS then begins its verification with a certificate that has nothing to do with the leaf.
+func path(sent, cas []*certs.Certificate) []*certs.Certificate {
+	list := slices.Clone(sent)
+	seen := map[string]bool{}
+	for i := 0; i < len(list); {
+		n := sortSegment(list[i:])
+		if again := slices.IndexFunc(list[i:i+n], func(c *certs.Certificate) bool { return seen[string(c.Raw)] }); again >= 0 {
+			// GnuTLS moves one certificate only over the one it has seen already.
+			if i+again < len(list)-1 {
+				list[i+again] = list[i+again+1]
+			}
+			list = list[:len(list)-1]
+			continue
+		}
+		for _, c := range list[i : i+n] {
+			seen[string(c.Raw)] = true
+		}
+		i += n
+		last := list[i-1]
+		if slices.ContainsFunc(cas, func(ca *certs.Certificate) bool { return isIssuer(last, ca) }) {
+			return list[:i]
+		}
+	}
+	return list
+}
+
+// sortSegment puts each certificate's issuer behind it, as far as it gets from the first, and the rest behind these. It
+// gives the length of the part that hangs together (_gnutls_sort_clist). Lists longer than maxDepth stay as they are.
+func sortSegment(list []*certs.Certificate) int {
 	if len(list) > maxDepth {
-		return list
+		return 1
 	}
 	issuer := func(i int) int {
+		if isIssuer(list[i], list[i]) {
+			return -1
+		}
 		for j := 1; j < len(list); j++ {
 			if j != i && isIssuer(list[i], list[j]) {
 				return j
@@ -188,11 +238,21 @@ func sortChain(list []*certs.Certificate) []*certs.Certificate {
 		}
 		return -1
 	}
-	out := []*certs.Certificate{list[0]}
-	for at := issuer(0); at >= 0 && len(out) < len(list); at = issuer(at) {
-		out = append(out, list[at])
+	sorted := []*certs.Certificate{list[0]}
+	used := make([]bool, len(list))
+	used[0] = true
+	for at := issuer(0); at >= 0 && !used[at]; at = issuer(at) {
+		sorted = append(sorted, list[at])
+		used[at] = true
 	}
-	return out
+	n := len(sorted)
+	for i, c := range list {
+		if !used[i] {
+			sorted = append(sorted, c)
+		}
+	}
+	copy(list, sorted)
+	return n
 }
 
 // cut ends the chain where a trusted issuer is reached and drops a self-signed end and what follows a certificate that
@@ -234,18 +294,23 @@ func extension(c *certs.Certificate, oid string) ([]byte, bool) {
 	return nil, false
 }
 
+// authorityKeyID gives the keyIdentifier of the extension. An empty one, and an extension that cannot be read to its end,
+// counts as absent.
 func authorityKeyID(c *certs.Certificate) ([]byte, bool) {
 	v, ok := extension(c, "2.5.29.35")
 	if !ok {
 		return nil, false
 	}
 	s := cryptobyte.String(v)
-	var seq, id cryptobyte.String
-	var present bool
-	if !s.ReadASN1(&seq, casn1.SEQUENCE) || !seq.ReadOptionalASN1(&id, &present, casn1.Tag(0).ContextSpecific()) || !present {
+	var seq, id, rest cryptobyte.String
+	var some bool
+	if !s.ReadASN1(&seq, casn1.SEQUENCE) || !s.Empty() ||
+		!seq.ReadOptionalASN1(&id, &some, casn1.Tag(0).ContextSpecific()) ||
+		!seq.ReadOptionalASN1(&rest, &some, casn1.Tag(1).ContextSpecific().Constructed()) ||
+		!seq.ReadOptionalASN1(&rest, &some, casn1.Tag(2).ContextSpecific()) || !seq.Empty() {
 		return nil, false
 	}
-	return id, true
+	return id, len(id) > 0
 }
 
 func subjectKeyID(c *certs.Certificate) ([]byte, bool) {
@@ -255,10 +320,10 @@ func subjectKeyID(c *certs.Certificate) ([]byte, bool) {
 	}
 	s := cryptobyte.String(v)
 	var id cryptobyte.String
-	if !s.ReadASN1(&id, casn1.OCTET_STRING) {
+	if !s.ReadASN1(&id, casn1.OCTET_STRING) || !s.Empty() {
 		return nil, false
 	}
-	return id, true
+	return id, len(id) > 0
 }
 
 // A checker walks one chain.
@@ -406,7 +471,11 @@ func (c *checker) issuerIsCA(cert, issuer *certs.Certificate, sent bool) {
 	default:
 		c.add(SignerNotCA, issuer, "issuer-is-no-ca", "it signed another certificate, but does not say CA:TRUE")
 	}
-	if issuer.KeyUsage != nil && issuer.KeyUsage.Bits&x509.KeyUsageCertSign == 0 {
+	switch {
+	case issuer.KeyUsage == nil:
+	case issuer.KeyUsage.Undecodable:
+		c.add(0, issuer, "ca-without-certsign", "it signed another certificate, but its keyUsage cannot be read")
+	case issuer.KeyUsage.Bits&x509.KeyUsageCertSign == 0:
 		c.add(ConstraintsFailure, issuer, "ca-without-certsign", "it signed another certificate, but its keyUsage has no keyCertSign")
 	}
 }
@@ -425,7 +494,7 @@ func (c *checker) signature(cert, issuer *certs.Certificate, tbs []byte, alg sig
 		c.v.Unchecked = append(c.v.Unchecked, Problem{Cert: cert, Rule: "cannot-check-signature", Text: err.Error()})
 	case errors.Is(err, signature.ErrMismatch):
 		c.add(SignatureFailure, cert, "signature-wrong", "its signature was not made with the key of its issuer")
-	case errors.Is(err, signature.ErrConstraint):
+	case errors.Is(err, signature.ErrConstraint), errors.Is(err, signature.ErrOtherKey):
 		c.add(ConstraintsFailure, cert, "signature-wrong", err.Error())
 	default:
 		c.add(0, cert, "signature-wrong", "its signature cannot be checked: "+err.Error())
@@ -506,7 +575,7 @@ func keyBits(cert *certs.Certificate) int {
 
 // supportedExtensions are those that GnuTLS 3.7.9 knows and therefore lets pass when critical.
 var supportedExtensions = map[string]bool{
-	"2.5.29.14": true, "2.5.29.15": true, "2.5.29.16": true, "2.5.29.17": true, "2.5.29.18": true, "2.5.29.19": true,
+	"2.5.29.14": true, "2.5.29.15": true, "2.5.29.17": true, "2.5.29.18": true, "2.5.29.19": true,
 	"2.5.29.30": true, "2.5.29.31": true, "2.5.29.32": true, "2.5.29.35": true, "2.5.29.37": true,
 	"2.5.29.54": true, "1.3.6.1.5.5.7.1.1": true, "1.3.6.1.5.5.7.1.14": true, "1.3.6.1.5.5.7.1.24": true,
 }

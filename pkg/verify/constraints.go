@@ -11,12 +11,11 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 )
 
-// constraints are the name constraints gathered on the way from the anchor to the leaf (RFC 5280, 4.2.1.10), with the
-// limits of GnuTLS 3.7.9: names of other kinds than DNS, e-mail and IP address are refused where a constraint of their
-// kind excludes anything, and permitted subtrees of those kinds are not looked at.
+// constraints are the name constraints gathered on the way from the anchor to the leaf (RFC 5280, 4.2.1.10), as GnuTLS
+// 3.8.13 and Debian 12's 3.7.9 gather them: names of other kinds than DNS, e-mail and IP address are refused where a
+// constraint of their kind excludes anything, and permitted subtrees of those kinds are not looked at.
 type constraints struct {
-	permitted [][]subtree // one element per CA that permits something: each must be satisfied
-	excluded  []subtree
+	permitted, excluded []subtree
 }
 
 type subtree struct {
@@ -40,7 +39,7 @@ const (
 
 // constraints adds the issuer's constraints and judges the names of a leaf by all of them.
 func (c *checker) constraints(cert, issuer *certs.Certificate, leaf bool) {
-	if v, ok := extension(issuer, oidNameConstraints); ok && len(v) > 0 {
+	if v, ok := extension(issuer, oidNameConstraints); ok {
 		if !c.nc.append(v) {
 			c.add(ConstraintsFailure, issuer, "name-not-permitted", "its name constraints cannot be read")
 			return
@@ -53,7 +52,12 @@ func (c *checker) constraints(cert, issuer *certs.Certificate, leaf bool) {
 		}
 	}
 	// TLS features (RFC 7633): what a CA demands its certificates must have.
-	for _, f := range tlsFeatures(issuer) {
+	demanded, ok := tlsFeatures(issuer)
+	if !ok {
+		c.add(ConstraintsFailure, issuer, "tls-feature-missing", "its TLS features cannot be read")
+		return
+	}
+	for _, f := range demanded {
 		if c.features == nil {
 			c.features = map[int]bool{}
 		}
@@ -61,7 +65,8 @@ func (c *checker) constraints(cert, issuer *certs.Certificate, leaf bool) {
 	}
 	if len(c.features) > 0 {
 		have := map[int]bool{}
-		for _, f := range tlsFeatures(cert) {
+		own, _ := tlsFeatures(cert)
+		for _, f := range own {
 			have[f] = true
 		}
 		for f := range c.features {
@@ -73,53 +78,53 @@ func (c *checker) constraints(cert, issuer *certs.Certificate, leaf bool) {
 	}
 }
 
-// tlsFeatures reads the extension; unreadable ones count as absent.
-func tlsFeatures(c *certs.Certificate) []int {
+// tlsFeatures reads the extension; none is there where it is absent. It reports false where it cannot be read.
+func tlsFeatures(c *certs.Certificate) ([]int, bool) {
 	v, ok := extension(c, oidTLSFeature)
 	if !ok {
-		return nil
+		return nil, true
 	}
 	s := cryptobyte.String(v)
 	var seq cryptobyte.String
-	if !s.ReadASN1(&seq, casn1.SEQUENCE) {
-		return nil
+	if !s.ReadASN1(&seq, casn1.SEQUENCE) || !s.Empty() {
+		return nil, false
 	}
 	var out []int
 	for !seq.Empty() {
 		var n int
 		if !seq.ReadASN1Integer(&n) {
-			return nil
+			return nil, false
 		}
 		out = append(out, n)
 	}
-	return out
+	return out, true
 }
 
-// append reads a NameConstraints extension.
+// append reads a NameConstraints extension and adds what it says to what CAs above said.
 func (n *constraints) append(der []byte) bool {
 	s := cryptobyte.String(der)
-	var seq, list cryptobyte.String
-	var present bool
-	if !s.ReadASN1(&seq, casn1.SEQUENCE) {
+	var seq cryptobyte.String
+	if !s.ReadASN1(&seq, casn1.SEQUENCE) || !s.Empty() {
 		return false
 	}
-	for tag := uint8(0); tag < 2; tag++ {
+	var sides [2][]subtree
+	for tag := range sides {
+		var list cryptobyte.String
+		var present, ok bool
 		if !seq.ReadOptionalASN1(&list, &present, casn1.Tag(tag).ContextSpecific().Constructed()) {
 			return false
 		}
 		if !present {
 			continue
 		}
-		trees, ok := readSubtrees(list)
-		if !ok {
+		if sides[tag], ok = readSubtrees(list); !ok {
 			return false
 		}
-		if tag == 1 {
-			n.excluded = append(n.excluded, trees...)
-		} else if len(trees) > 0 {
-			n.permitted = append(n.permitted, trees)
-		}
 	}
+	if !seq.Empty() {
+		return false
+	}
+	n.merge(constraints{sides[0], sides[1]})
 	return true
 }
 
@@ -133,7 +138,11 @@ func readSubtrees(list cryptobyte.String) ([]subtree, bool) {
 		}
 		t := subtree{kind: certs.AltNameKind(tag & 0x1f), name: name}
 		switch t.kind {
-		case certs.RFC822Name, certs.DNSName, certs.DirectoryName, certs.URIName:
+		case certs.RFC822Name, certs.DNSName:
+			if string(name) == "." || bytes.Contains(name, []byte("..")) {
+				return nil, false
+			}
+		case certs.DirectoryName, certs.URIName:
 		case certs.IPAddress:
 			if len(name) != 8 && len(name) != 32 || !contiguous(name[len(name)/2:]) {
 				return nil, false
@@ -167,11 +176,9 @@ func (n *constraints) has(kind certs.AltNameKind) bool {
 			return true
 		}
 	}
-	for _, list := range n.permitted {
-		for _, t := range list {
-			if t.kind == kind {
-				return true
-			}
+	for _, t := range n.permitted {
+		if t.kind == kind {
+			return true
 		}
 	}
 	return false
@@ -183,11 +190,7 @@ func (n *constraints) refuse(leaf *certs.Certificate) string {
 	if len(n.permitted) == 0 && len(n.excluded) == 0 {
 		return ""
 	}
-	trees := len(n.excluded)
-	for _, p := range n.permitted {
-		trees += len(p)
-	}
-	if trees*len(leaf.AltNames) > maxNameChecks {
+	if (len(n.excluded)+len(n.permitted))*len(leaf.AltNames) > maxNameChecks {
 		return "it has more names, and its CAs more name constraints, than GnuTLS compares"
 	}
 	if n.has(certs.DNSName) {
@@ -296,44 +299,28 @@ func (n *constraints) judge(kind certs.AltNameKind, name []byte, match func(name
 			return false
 		}
 	}
-	for _, list := range n.permitted {
-		some, allowed := false, false
-		for _, t := range list {
-			if t.kind != kind || len(t.name) == 0 {
-				continue
-			}
-			some = true
-			allowed = allowed || match(name, t.name)
+	some := false
+	for _, t := range n.permitted {
+		if t.kind != kind || len(t.name) == 0 {
+			continue
 		}
-		if some && !allowed {
-			return false
+		if match(name, t.name) {
+			return true
 		}
+		some = true
 	}
-	return true
+	return !some
 }
 
 func (n *constraints) dns(name []byte) bool { return n.judge(certs.DNSName, name, matchesDNS) }
 
 // matchesDNS reports whether a name is the subtree's or below it.
-func matchesDNS(name, tree []byte) bool {
-	if len(tree) >= len(name) {
-		return bytes.Equal(name, tree)
-	}
-	return bytes.HasSuffix(name, tree) && name[len(name)-len(tree)-1] == '.'
-}
+func matchesDNS(name, tree []byte) bool { return relateDNS(name, tree).within() }
 
 func (n *constraints) email(name []byte) bool { return n.judge(certs.RFC822Name, name, matchesEmail) }
 
 // matchesEmail: a subtree is a mailbox, a host, or with a leading dot the hosts below a domain.
-func matchesEmail(name, tree []byte) bool {
-	if len(tree) >= len(name) {
-		return bytes.Equal(name, tree)
-	}
-	if !bytes.HasSuffix(name, tree) {
-		return false
-	}
-	return tree[0] == '.' && len(tree) > 1 || name[len(name)-len(tree)-1] == '@'
-}
+func matchesEmail(name, tree []byte) bool { return relateEmail(name, tree).within() }
 
 // ip judges an address; subtrees of the other family do not count.
 func (n *constraints) ip(addr []byte) bool {
@@ -351,18 +338,17 @@ func (n *constraints) ip(addr []byte) bool {
 			return false
 		}
 	}
-	for _, list := range n.permitted {
-		some, allowed := false, false
-		for _, t := range list {
-			if same(t) {
-				some, allowed = true, allowed || in(t)
-			}
+	some := false
+	for _, t := range n.permitted {
+		if !same(t) {
+			continue
 		}
-		if some && !allowed {
-			return false
+		if in(t) {
+			return true
 		}
+		some = true
 	}
-	return true
+	return !some
 }
 
 // ipText writes an address of a subjectAltName.

@@ -230,7 +230,8 @@ func (s Session) chain(j judge) []finding.Finding {
 	v := verifyPeer(s.Peer, s.CAs, s.lists(), s.At, s.Memory, s.Strength)
 	if s.Local == certs.Client && v.Status&^Invalid == 0 {
 		// libvirt's daemon staples no OCSP answer.
-		for _, f := range tlsFeatures(s.Peer[0]) {
+		features, _ := tlsFeatures(s.Peer[0])
+		for _, f := range features {
 			if f == 5 {
 				v.Status |= MissingOCSPStatus | Invalid
 				v.Problems = append(v.Problems, Problem{Status: MissingOCSPStatus, Cert: s.Peer[0], Rule: "must-staple",

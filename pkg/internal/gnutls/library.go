@@ -26,6 +26,7 @@ type Library struct {
 	crtNotAfter   func(crt uintptr) int64
 	crtNotBefore  func(crt uintptr) int64
 	idnaMap       func(input *byte, length uint32, out *datum, flags uint32) int32
+	verification  verification
 }
 
 // datum is gnutls_datum_t.
@@ -80,6 +81,7 @@ func open() {
 	} {
 		purego.RegisterLibFunc(f.fn, handle, f.name)
 	}
+	l.verification.register(handle)
 	if v := l.checkVersion(0); !strings.HasPrefix(v, "3.7.9") {
 		reason = "the rules under test are those of GnuTLS 3.7.9, installed is " + v
 		return

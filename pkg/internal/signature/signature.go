@@ -26,6 +26,8 @@ var (
 	ErrMismatch = errors.New("the signature is wrong")
 	// ErrUnknownAlgorithm reports an algorithm that GnuTLS does not know either.
 	ErrUnknownAlgorithm = errors.New("unknown signature algorithm")
+	// ErrOtherKey reports an algorithm that keys of the issuer's kind do not sign with. It is an ErrUnknownAlgorithm too.
+	ErrOtherKey = fmt.Errorf("%w: the issuer's key is of another kind", ErrUnknownAlgorithm)
 	// ErrConstraint reports a signature that the parameters of an RSA-PSS key do not allow.
 	ErrConstraint = errors.New("the parameters of the RSA-PSS key do not allow this signature")
 	// ErrUnsupportedKey reports that the check cannot be made here, though GnuTLS may be able to.
@@ -269,7 +271,7 @@ func Check(a Algorithm, spki, signed, sig []byte) error {
 	}
 	if restricted {
 		if a.family != familyPSS {
-			return fmt.Errorf("%w: an RSA-PSS key cannot make an %v signature", ErrUnknownAlgorithm, a)
+			return fmt.Errorf("%w: an RSA-PSS key cannot make an %v signature", ErrOtherKey, a)
 		}
 		if !params.any && (params.hash != a.hash || a.salt < params.salt) {
 			return ErrConstraint
@@ -297,21 +299,21 @@ func Check(a Algorithm, spki, signed, sig []byte) error {
 		case a.family == familyPSS:
 			ok = rsa.VerifyPSS(k, a.hash, digest(), sig, &rsa.PSSOptions{SaltLength: a.salt, Hash: a.hash}) == nil
 		default:
-			return ErrUnknownAlgorithm
+			return ErrOtherKey
 		}
 	case *ecdsa.PublicKey:
 		if a.family != familyECDSA {
-			return ErrUnknownAlgorithm
+			return ErrOtherKey
 		}
 		ok = ecdsa.VerifyASN1(k, digest(), sig)
 	case ed25519.PublicKey:
 		if a.family != familyEd25519 {
-			return ErrUnknownAlgorithm
+			return ErrOtherKey
 		}
 		ok = ed25519.Verify(k, signed, sig)
 	case *dsa.PublicKey:
 		if a.family != familyDSA {
-			return ErrUnknownAlgorithm
+			return ErrOtherKey
 		}
 		ok = verifyDSA(k, digest(), sig)
 	default:
