@@ -289,7 +289,7 @@ func TestEveryDifferenceIsAStepWithItsReason(t *testing.T) {
 		}, want: []string{"set-mode kvm1 libvirt: mode-wrong private", "set-mode kvm1 libvirt: mode-wrong serverkey.pem", "set-mode kvm1 libvirt: mode-wrong servercert.pem",
 			"set-mode admin libvirt: mode-wrong CA"}},
 		{name: "other versions of libvirt", edit: edit("base", "libvirt = \"11.3\"\nbase"), want: []string{"set-policy  : compat-changed authority.json"}},
-		{name: "who is not in the file", edit: edit("[[clients]]\nname = \"admin\"\n", ""), want: []string{"note admin: it is not in the file, and 2 certificates of it are in force"}, stays: true},
+		{name: "who is not in the file", edit: edit("[[clients]]\nname = \"admin\"\n", ""), want: []string{"note admin: it is not in the file, and 2 certificates of it are in force; who is to stay belongs into the file"}, stays: true},
 		{name: "a directory that belongs to nobody", do: func(t *testing.T, dir string, _ *ca.Authority) {
 			if err := os.Mkdir(file(dir, "eve"), 0o755); err != nil {
 				t.Fatal(err)

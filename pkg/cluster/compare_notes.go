@@ -58,7 +58,7 @@ func (d *comparison) dropped() {
 		if gone[host] > 1 {
 			what = fmt.Sprintf("%d certificates of it are in force", gone[host])
 		}
-		d.note(host, "virt-pki revoke "+hint.Word(host)+" --all --reason cessationOfOperation --authority "+hint.Word(d.known.Dir), "it is not in the file, and %s", what)
+		d.note(host, "virt-pki revoke "+hint.Word(host)+" --all --reason cessationOfOperation --authority "+hint.Word(d.known.Dir), "it is not in the file, and %s; who is to stay belongs into the file", what)
 	}
 	for _, name := range d.survey.others {
 		if gone[name] == 0 {
