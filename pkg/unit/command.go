@@ -116,9 +116,9 @@ func (t *Tree) Command(f *File) (*Command, error) {
 	if named && len(rest) > 0 {
 		rest = rest[1:]
 	}
-	c.Program = expand(program, f.Name)
+	c.Program = f.expand(program)
 	for _, w := range rest {
-		c.add(expand(w, f.Name), literal)
+		c.add(f.expand(w), literal)
 	}
 	return c, nil
 }
@@ -175,14 +175,14 @@ func (t *Tree) environment(f *File, c *Command) error {
 			continue // ignored with a warning
 		}
 		for _, w := range w {
-			name, value, ok := strings.Cut(expand(w, f.Name), "=")
+			name, value, ok := strings.Cut(f.expand(w), "=")
 			if ok && validName(name) {
 				set[name] = Assignment{name, value, e.File, e.Line}
 			}
 		}
 	}
 	for _, e := range f.List("Service", "EnvironmentFile") {
-		pattern, optional := strings.CutPrefix(expand(e.Value, f.Name), "-")
+		pattern, optional := strings.CutPrefix(f.expand(e.Value), "-")
 		names := []string{pattern}
 		if strings.ContainsAny(pattern, "*?[") {
 			names = t.Glob(pattern)
@@ -211,7 +211,7 @@ func (t *Tree) environment(f *File, c *Command) error {
 		}
 	}
 	for _, e := range f.List("Service", "UnsetEnvironment") {
-		for _, w := range looseWords(expand(e.Value, f.Name)) {
+		for _, w := range looseWords(f.expand(e.Value)) {
 			name, value, exact := strings.Cut(w, "=")
 			if a, ok := set[name]; ok && (!exact || a.Value == value) {
 				delete(set, name)

@@ -153,13 +153,19 @@ func TestUnitsAreReadAsTheRealSystemdReadsThem(t *testing.T) {
 		}
 	}
 	// l.service of one family, whose units are read from a single directory.
-	write("l.service", "[Unit]\nDefaultDependencies=no\nWants=l.socket l-tls.socket\n[Service]\nEnvironment=\"A=x y\" B=z \\\n  # no comment in a value\n"+
+	write("l.service", "[Unit]\nDefaultDependencies=no\nWants=l.socket l-tls.socket l-t-x@a-b\\x2dc.socket\n[Service]\nEnvironment=\"A=x y\" B=z \\\n  # no comment in a value\n"+
 		"Environment=C='1 \\x41'\nEnvironmentFile=-/nosuch/%n\nExecStart=/bin/false replaced\n")
 	write("l.service.d/20.conf", "[Service]\nExecStart=\nExecStart=-/bin/echo --config \"/a b\" ${A} $A pre${A}x 'a;b' \\\n; a comment\n  $$ x%%y %n %N \\x41\\101 \"\" \\;\n")
 	write("service.d/10.conf", "[Service]\nEnvironment=D=type\n")
 	write("l.socket", "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=/run/l-sock\nListenStream=127.0.0.1:4\n")
 	write("l-tls.socket", "[Unit]\nDefaultDependencies=no\n[Socket]\nListenStream=16514\nService=l.service\n")
 	write("l-tls.socket.d/a.conf", "[Socket]\nListenStream=\nListenStream=[::1]:16600\nListenStream=nonsense\nListenStream=99999\nListenStream=0.0.0.0:16601\n")
+	write("l-t-x@.socket", "[Unit]\nDefaultDependencies=no\n[Socket]\nService=l.service\nListenStream=/t/%i/%I/%p/%P/%j/%J/%n/%N/%f\n")
+	write("l-t-x@.socket.d/c.conf", "[Socket]\nListenStream=/drop/template\n")
+	write("l-t-x@a-b\\x2dc.socket.d/d.conf", "[Socket]\nListenStream=/drop/instance\n")
+	write("l-t-@.socket.d/e.conf", "[Socket]\nListenStream=/drop/dash\n")
+	write("l-t-@a-b\\x2dc.socket.d/f.conf", "[Socket]\nListenStream=/drop/dash-instance\n")
+	write("l-t-.socket.d/g.conf", "[Socket]\nListenStream=/drop/never\n")
 	write("l-.socket.d/a.conf", "[Socket]\nListenStream=1\n")
 	write("l-.socket.d/b.conf", "[Socket]\nListenStream=2\n")
 	home := filepath.Join(dir, "home")
@@ -167,15 +173,15 @@ func TestUnitsAreReadAsTheRealSystemdReadsThem(t *testing.T) {
 		t.Fatal(err)
 	}
 	peer.Own(t, dir, "nobody")
-	place := peer.Place{User: "nobody", Home: home, Env: []string{"SYSTEMD_UNIT_PATH=" + units, "XDG_RUNTIME_DIR=" + home + "/run",
+	user := peer.Place{User: "nobody", Home: home, Env: []string{"SYSTEMD_UNIT_PATH=" + units, "XDG_RUNTIME_DIR=" + home + "/run",
 		"XDG_CONFIG_HOME=" + home, "SYSTEMD_LOG_LEVEL=err"}}
-	r := place.Run(t, program, "--test", "--user", "--no-pager", "--unit=l.service")
+	r := user.Run(t, program, "--test", "--user", "--no-pager", "--unit=l.service")
 	real := dump(r.Stdout)
 	if real["l.service"] == nil {
 		t.Fatalf("systemd did not load the unit: %s", r)
 	}
 
-	tree := &Tree{fsys: os.DirFS("/"), dirs: []string{units}}
+	tree := &Tree{fsys: os.DirFS("/"), dirs: []place{{path: units}}}
 	f, err := tree.Load("l.service")
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +202,7 @@ func TestUnitsAreReadAsTheRealSystemdReadsThem(t *testing.T) {
 	raw := &Command{}
 	argv, _, _ := commandWords(f.List("Service", "ExecStart")[0].Value)
 	for _, w := range argv[1:] {
-		raw.add(expand(w, f.Name), true)
+		raw.add(f.expand(w), true)
 	}
 	line := "/bin/echo"
 	for _, w := range raw.Args {
@@ -205,7 +211,7 @@ func TestUnitsAreReadAsTheRealSystemdReadsThem(t *testing.T) {
 	if d := cmp.Diff(real["l.service"]["Command Line"][0], line); d != "" {
 		t.Error(d)
 	}
-	for _, name := range []string{"l.socket", "l-tls.socket"} {
+	for _, name := range []string{"l.socket", "l-tls.socket", "l-t-x@a-b\\x2dc.socket"} {
 		f, err := tree.Load(name)
 		if err != nil {
 			t.Fatal(err)
@@ -229,7 +235,7 @@ func dump(text string) map[string]map[string][]string {
 	out := map[string]map[string][]string{}
 	unit := ""
 	for line := range strings.Lines(text) {
-		line = strings.TrimSpace(line)
+		line = strings.ReplaceAll(strings.TrimSpace(line), `\\x2d`, `\x2d`)
 		if name, ok := strings.CutPrefix(line, "-> Unit "); ok {
 			unit = strings.TrimSuffix(name, ":")
 			out[unit] = map[string][]string{}

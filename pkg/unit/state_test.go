@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -99,39 +101,106 @@ func systemctl(t *testing.T, root string, name string) string {
 	if strings.Contains(r.Stderr, "No such file or directory") || strings.Contains(r.Stderr, "does not exist") {
 		return string(NotFound)
 	}
-	return strings.TrimSpace(r.Stdout)
+	if s := strings.TrimSpace(r.Stdout); s != "" {
+		return s
+	}
+	return string(Bad)
+}
+
+// chance makes a tree by chance, of what systemd 252 knows (.upholds is newer): units, templates, instances, masks, aliases, linked files, links of systemctl enable and of generators.
+func chance(r *rand.Rand) (l layoutOf, units []string) {
+	pick := func(words ...string) string { return words[r.IntN(len(words))] }
+	units = []string{"a.socket", "a-tls.socket", "a.service", "b@.socket", "b@x.socket", "b@y.socket", "z.socket"}
+	files := []string{"a.socket", "a-tls.socket", "a.service", "b@.socket", "b@.socket"}
+	dirs := []string{etc, usr, run, "usr/local/lib/systemd/system/", "run/systemd/generator/", "run/systemd/generator.late/", "run/systemd/generator.early/",
+		"run/systemd/transient/", "etc/systemd/system.control/", "etc/systemd/system.attached/", "run/systemd/system.control/"}
+	install := func() string {
+		text := "[Unit]\nDescription=x\n"
+		for range r.IntN(3) {
+			text += "[Install]\n" + pick("WantedBy=sockets.target", "Also=a.socket", "Alias=z.socket", "Alias=z.service", "RequiredBy=x.service",
+				"DefaultInstance=x", "WantedBy=", "Also=", "WantedBy=sockets.target x.target", "Alias=b@.socket", "Alias=q@.socket") + "\n"
+		}
+		return text
+	}
+	l = layoutOf{}
+	for range 1 + r.IntN(8) {
+		dir := pick(dirs...)
+		if r.IntN(2) == 0 {
+			dir = pick(etc, usr, run)
+		}
+		switch r.IntN(10) {
+		case 0, 1, 2:
+			l[usr+pick(files...)] = install()
+		case 3:
+			l[dir+pick(units...)] = install()
+		case 4:
+			l[dir+pick(units...)] = pick("-> /dev/null", "-> /dev/null", "")
+		case 5, 6, 7:
+			u := pick(units...)
+			l[dir+pick("sockets.target.wants/", "x.service.requires/")+u] = "-> /usr/lib/systemd/system/" + pick(u, templateOf(u), pick(units...))
+		case 8: // an alias
+			if r.IntN(3) == 0 {
+				l[dir+pick("q@", "b@", "c@")+".socket"] = "-> " + pick("/usr/lib/systemd/system/", "") + pick("b@", "c@") + ".socket"
+			} else {
+				kind := path.Ext(pick(units...))
+				l[dir+pick("z", "q", "a", "a-tls")+kind] = "-> " + pick("/usr/lib/systemd/system/", "") + pick("a", "a-tls", "z") + kind
+			}
+		case 9: // a linked file
+			u := pick(files...)
+			l["opt/"+u] = install()
+			l[dir+u] = "-> /opt/" + u
+		}
+	}
+	return l, units
+}
+
+// chances is how many trees are made; VIRT_PKI_TREES says how many else.
+func chances(usual int) int {
+	if n, err := strconv.Atoi(os.Getenv("VIRT_PKI_TREES")); err == nil {
+		return n
+	}
+	return usual
 }
 
 // TestStatesOfTreesByChance compares random trees with systemctl.
 func TestStatesOfTreesByChance(t *testing.T) {
 	peer.Need(t, "systemctl")
 	r := rand.New(rand.NewPCG(5, 6))
-	units := []string{"a.socket", "a-tls.socket", "a.service"}
-	texts := []string{"[Unit]\nDescription=x\n", "[Install]\nWantedBy=sockets.target\n", "[Install]\nAlso=a.socket\n",
-		"[Install]\nWantedBy=multi-user.target\nAlias=z.socket\n", ""}
-	for range 60 {
-		l := layoutOf{}
-		for range 1 + r.IntN(7) {
-			u, v := units[r.IntN(len(units))], units[r.IntN(len(units))]
-			dir := []string{etc, usr, run, "usr/local/lib/systemd/system/"}[r.IntN(4)]
-			switch r.IntN(6) {
-			case 0, 1:
-				l[usr+u] = texts[r.IntN(4)]
-			case 2:
-				l[dir+u] = texts[r.IntN(len(texts))]
-			case 3:
-				l[dir+u] = "-> /dev/null"
-			case 4, 5:
-				l[dir+[]string{"sockets.target.wants/", "x.service.requires/"}[r.IntN(2)]+u] = "-> /usr/lib/systemd/system/" + v
-			}
-		}
+	trees := chances(60)
+	seen, wrong := map[string]int{}, 0
+	for range trees {
+		l, units := chance(r)
 		root := l.write(t)
 		tree := New(os.DirFS(root))
+		listed := listUnits(t, root)
 		for _, u := range units {
-			// Of a link to /dev/null in a .wants directory nobody speaks; of the others each one.
-			if got, want := tree.State(u), systemctl(t, root, u); string(got) != want {
-				t.Errorf("%s: %s, systemctl says %s; tree:\n%s", u, got, want, fmt.Sprint(l))
+			want := systemctl(t, root, u)
+			seen[want]++
+			if got := tree.State(u); string(got) != want {
+				wrong++
+				t.Errorf("%s: %s, systemctl says %q; tree:\n%s", u, got, want, fmt.Sprint(l))
+			}
+			if preset, ok := listed[u]; ok {
+				if got := tree.Preset(u); string(got) != preset {
+					t.Errorf("preset of %s: %q, systemctl says %q", u, got, preset)
+				}
 			}
 		}
 	}
+	t.Log(trees, "trees", seen, wrong, "wrong")
+}
+
+// listUnits gives what systemctl list-unit-files says of presets.
+func listUnits(t *testing.T, root string) map[string]string {
+	t.Helper()
+	r := peer.Place{}.Run(t, "systemctl", "--root="+root, "list-unit-files", "--no-legend", "--no-pager")
+	out := map[string]string{}
+	for line := range strings.Lines(r.Stdout) {
+		if w := strings.Fields(line); len(w) == 3 {
+			if out[w[0]] = w[2]; w[2] == "-" {
+				out[w[0]] = ""
+			}
+		}
+	}
+	return out
 }

@@ -28,7 +28,7 @@ func streams(f *File) (out []Stream, problems []Problem) {
 		only = e.Value
 	}
 	for _, e := range f.List("Socket", "ListenStream") {
-		text := expand(e.Value, f.Name)
+		text := f.expand(e.Value)
 		s := Stream{Text: text, File: e.File, Line: e.Line}
 		switch port, err := strconv.ParseUint(text, 10, 16); {
 		case strings.HasPrefix(text, "/"), strings.HasPrefix(text, "@"):
@@ -71,56 +71,4 @@ func (s Stream) Takes(a netip.Addr) bool {
 		return a.Is6()
 	}
 	return true
-}
-
-// expand puts in the specifiers that do not depend on the running machine (systemd.unit(5), "Specifiers"); others stay.
-func expand(s, name string) string {
-	if !strings.Contains(s, "%") {
-		return s
-	}
-	stem := name
-	if i := strings.LastIndexByte(name, '.'); i > 0 {
-		stem = name[:i]
-	}
-	var out strings.Builder
-	for i := 0; i < len(s); i++ {
-		if s[i] != '%' || i+1 == len(s) {
-			out.WriteByte(s[i])
-			continue
-		}
-		i++
-		switch s[i] {
-		case '%':
-			out.WriteByte('%')
-		case 'n':
-			out.WriteString(name)
-		case 'N', 'p', 'P':
-			out.WriteString(stem)
-		case 'i', 'I':
-		case 't':
-			out.WriteString("/run")
-		case 'S':
-			out.WriteString("/var/lib")
-		case 'C':
-			out.WriteString("/var/cache")
-		case 'L':
-			out.WriteString("/var/log")
-		case 'E':
-			out.WriteString("/etc")
-		case 'T':
-			out.WriteString("/tmp")
-		case 'V':
-			out.WriteString("/var/tmp")
-		case 'h':
-			out.WriteString("/root")
-		case 'u', 'g':
-			out.WriteString("root")
-		case 'U', 'G':
-			out.WriteByte('0')
-		default:
-			out.WriteByte('%')
-			out.WriteByte(s[i])
-		}
-	}
-	return out.String()
 }

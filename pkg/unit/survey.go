@@ -155,7 +155,7 @@ func (t *Tree) daemon(name string, running []Running) *Daemon {
 		s.Descriptor = s.Name
 		if s.File != nil {
 			if e, ok := s.File.Last("Socket", "FileDescriptorName"); ok && e.Value != "" {
-				s.Descriptor = expand(e.Value, s.Name)
+				s.Descriptor = s.File.expand(e.Value)
 			}
 			var bad []Problem
 			s.Streams, bad = streams(s.File)
@@ -181,8 +181,8 @@ func (t *Tree) socketsOf(name string) []string {
 		out = append(out, name+s+".socket")
 	}
 	for _, dir := range t.dirs {
-		for _, n := range t.names(dir) {
-			if path.Ext(n) != ".socket" || slices.Contains(out, n) || t.first(n) != dir+"/"+n {
+		for _, n := range t.names(dir.path) {
+			if path.Ext(n) != ".socket" || slices.Contains(out, n) || t.first(n) != dir.path+"/"+n {
 				continue
 			}
 			f, err := t.Load(n)
@@ -191,7 +191,7 @@ func (t *Tree) socketsOf(name string) []string {
 			}
 			service := strings.TrimSuffix(n, ".socket") + ".service"
 			if e, ok := f.Last("Socket", "Service"); ok && e.Value != "" {
-				service = expand(e.Value, n)
+				service = f.expand(e.Value)
 			}
 			if service == name+".service" {
 				out = append(out, n)

@@ -12,36 +12,15 @@ import (
 	"syscall"
 )
 
-// searchPath lists the directories of the system's units, the first wins (systemd.unit(5), "System Unit Search Path"; /lib,
-// where it is another directory than /usr/lib, stands where Debian has it).
-var searchPath = []string{
-	"/etc/systemd/system.control", "/run/systemd/system.control", "/run/systemd/transient", "/run/systemd/generator.early",
-	"/etc/systemd/system", "/etc/systemd/system.attached", "/run/systemd/system", "/run/systemd/system.attached",
-	"/run/systemd/generator", "/usr/local/lib/systemd/system", "/lib/systemd/system", "/usr/lib/systemd/system",
-	"/run/systemd/generator.late",
-}
-
 // A Tree is a machine's files, in which units are looked up. Symbolic links are followed inside the tree, as that machine
 // would follow them. It may be used by several goroutines.
 type Tree struct {
-	fsys fs.FS
-	dirs []string
-}
-
-// New gives the tree whose root is fsys; it should be able to read links (fs.ReadLinkFS), as that of os.DirFS and that of
-// os.Root are.
-func New(fsys fs.FS) *Tree {
-	t := &Tree{fsys: fsys}
-	seen := map[string]bool{}
-	for _, d := range searchPath {
-		real, info, err := t.resolve(d)
-		if err != nil || !info.IsDir() || seen[real] || real != d && slices.Contains(searchPath, real) {
-			continue // /lib is /usr/lib on most machines
-		}
-		seen[real] = true
-		t.dirs = append(t.dirs, d)
-	}
-	return t
+	fsys   fs.FS
+	places []place // the search path
+	dirs   []place // what of it is there, each directory once
+	// specifiers are those that do not depend on the unit; user says that the units are a user's.
+	specifiers map[byte]string
+	user       bool
 }
 
 // HasUnits reports whether there is a directory of units at all.
@@ -199,6 +178,8 @@ type File struct {
 	DropIns  []string
 	Entries  []Entry
 	Problems []Problem
+
+	specifiers map[byte]string
 }
 
 // NotFoundError says that a machine has no such unit.
@@ -211,7 +192,7 @@ func (e *NotFoundError) Is(target error) bool { return target == fs.ErrNotExist 
 
 // Load finds a unit by name and reads it with its drop-ins. A unit that is not there is a *NotFoundError.
 func (t *Tree) Load(name string) (*File, error) {
-	f := &File{Name: name}
+	f := &File{Name: name, specifiers: t.specifiers}
 	if err := t.fragment(f); err != nil {
 		return nil, err
 	}
@@ -233,11 +214,12 @@ func (t *Tree) Load(name string) (*File, error) {
 	return f, nil
 }
 
-// fragment finds the unit file: the first of the search path, through links.
+// fragment finds the unit file: the first of the search path, through links; an instance's is that of its template where it
+// has none of its own.
 func (t *Tree) fragment(f *File) error {
 	looked := f.Name
 	for range maxLinks {
-		at := t.first(f.Name)
+		at := t.find(f.Name)
 		if at == "" {
 			return &NotFoundError{looked}
 		}
@@ -259,13 +241,19 @@ func (t *Tree) fragment(f *File) error {
 			f.Masked = true
 			return nil
 		}
-		if base := path.Base(target); base != f.Name && validUnit(base) {
+		if base := path.Base(target); base != f.Name && base != path.Base(at) && validUnit(base) {
+			if _, instance, _ := split(f.Name); instance != "" && isTemplate(base) {
+				base = ofInstance(base, instance)
+			}
 			f.Name = base // an alias
-			if t.first(base) != "" {
+			if t.find(base) != "" {
 				continue
 			}
 		}
-		// A linked unit: its file lies outside the search path, or further down in it.
+		if path.Base(target) == f.Name && slices.ContainsFunc(t.places, func(p place) bool { return p.path == path.Dir(target) }) {
+			return fmt.Errorf("reading %q: %w", at, errLinks) // an alias of itself
+		}
+		// A linked unit: its file lies outside the search path.
 		b, err := t.ReadFile(target)
 		if err != nil {
 			return fmt.Errorf("reading %q: %w", at, cause(err))
@@ -279,33 +267,37 @@ func (t *Tree) fragment(f *File) error {
 // first gives the file of a name that comes first in the search path.
 func (t *Tree) first(name string) string {
 	for _, d := range t.dirs {
-		if p := d + "/" + name; t.lexists(p) {
+		if p := d.path + "/" + name; t.lexists(p) {
 			return p
 		}
 	}
 	return ""
 }
 
-func validUnit(name string) bool {
-	return strings.HasSuffix(name, ".service") || strings.HasSuffix(name, ".socket") || strings.HasSuffix(name, ".target")
+// find gives the file of a unit: its own, else that of its template.
+func (t *Tree) find(name string) string {
+	if at := t.first(name); at != "" {
+		return at
+	}
+	if template := templateOf(name); template != name {
+		return t.first(template)
+	}
+	return ""
 }
 
-// dropIns lists the drop-ins of a unit, those of its aliases, of its name's beginnings up to a dash, and of its type;
-// sorted by file name, of which the first directory's wins (systemd.unit(5)).
+// dropIns lists the drop-ins of a unit, those of its aliases, of an instance's template, of its name's beginnings up to a dash,
+// and of its type; sorted by file name, of which the first directory's wins (systemd.unit(5)).
 func (t *Tree) dropIns(name string) []string {
 	var dirs []string
-	kind := strings.TrimPrefix(path.Ext(name), ".")
 	for _, n := range append([]string{name}, t.aliases(name)...) {
 		for _, d := range t.dirs {
-			dirs = append(dirs, d+"/"+n+".d")
-			stem := strings.TrimSuffix(n, "."+kind)
-			for i := strings.LastIndexByte(stem, '-'); i > 0; i = strings.LastIndexByte(stem[:i], '-') {
-				dirs = append(dirs, d+"/"+stem[:i+1]+"."+kind+".d")
+			for _, of := range dropInNames(n) {
+				dirs = append(dirs, d.path+"/"+of+".d")
 			}
 		}
 	}
 	for _, d := range t.dirs {
-		dirs = append(dirs, d+"/"+kind+".d")
+		dirs = append(dirs, d.path+"/"+strings.TrimPrefix(path.Ext(name), ".")+".d")
 	}
 	found := map[string]string{}
 	for _, d := range dirs {
@@ -331,11 +323,11 @@ func (t *Tree) dropIns(name string) []string {
 func (t *Tree) aliases(name string) []string {
 	var out []string
 	for _, d := range t.dirs {
-		for _, n := range t.names(d) {
+		for _, n := range t.names(d.path) {
 			if n == name || path.Ext(n) != path.Ext(name) || slices.Contains(out, n) {
 				continue
 			}
-			if target := t.link(d + "/" + n); target != "" && path.Base(target) == name && t.first(n) == d+"/"+n {
+			if target := t.link(d.path + "/" + n); target != "" && path.Base(target) == name && t.first(n) == d.path+"/"+n {
 				out = append(out, n)
 			}
 		}
