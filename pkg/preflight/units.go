@@ -22,11 +22,11 @@ const (
 )
 
 // stageOf says when; nothing else among the units' findings keeps the daemon from starting.
-var stageOf = map[string]int{"daemon-masked": beforeConfiguration, "service-cannot-start": beforeConfiguration,
+var stageOf = map[string]int{"daemon-masked": beforeConfiguration, "service-cannot-start": beforeConfiguration, "unit-condition-fails": beforeConfiguration,
 	"daemon-arguments": beforeConfiguration, "listen-with-sockets": beforeNetwork, "socket-name-unknown": afterNetwork}
 
 // deafening are the findings because of which nothing listens although the daemon could.
-var deafening = []string{"daemon-not-started", "socket-needs-masked", "socket-not-started"}
+var deafening = []string{"daemon-not-started", "socket-needs-masked", "socket-not-started", "socket-condition-fails"}
 
 // runByUnit gives how systemd runs the daemon, and takes the findings about it.
 func (s *Server) runByUnit(d Daemon) conf.Run {
@@ -104,7 +104,7 @@ func (s *Server) listening() {
 	}
 	message, remedy := s.deafToTLS(x)
 	f := ruleByID("daemon-does-not-listen").Finding(s.line("listen_tls"), message)
-	f.Remedy = remedy
+	f.Remedy = s.d.Units.Systemctl(remedy)
 	if !s.Conf.ListenTLS || !s.has("listen_tls") {
 		f.Severity = finding.Warning // nobody has asked for it yet
 	}

@@ -24,6 +24,9 @@ func (s *Survey) Findings(d *Daemon, shown func(path string) string) []finding.F
 	j.start()
 	j.sockets()
 	j.rest()
+	for i := range j.found {
+		j.found[i].Remedy = s.Systemctl(j.found[i].Remedy)
+	}
 	return j.found
 }
 
@@ -86,6 +89,11 @@ func (j *judge) start() {
 	switch {
 	case d.Service.State.Off():
 		j.add("daemon-masked", j.place(d.Service), "systemctl unmask "+d.Service.Name, "%s is masked: nothing starts %s", d.Service.Name, d.Name)
+	case d.Blocked != "" && !d.Service.Up():
+		j.add("service-cannot-start", j.place(d.Service), fmt.Sprintf("systemctl unmask %s; systemctl start %s", d.Blocked, d.Service.Name),
+			"systemd does not start %s: it requires %s, which %s", d.Service.Name, d.Blocked, j.why(d.Blocked))
+	case d.Service.Skipped != nil && !d.Service.Up():
+		j.unmet("unit-condition-fails", d.Service, finding.RefusesToStart)
 	case d.Service.Err != nil:
 		j.add("service-cannot-start", d.Service.Name, "", "the unit cannot be read: %s", d.Service.Err)
 	case errors.As(d.CommandErr, &ce):
@@ -129,12 +137,36 @@ func (j *judge) start() {
 		}
 		f.LibvirtMessage = msgUnclaimed
 	}
+	if j.s.Session && !j.s.Lingers && d.Boots() {
+		j.add("user-does-not-linger", j.place(d.Service), "", "the daemon is run by a user's systemd, which runs only while that user is logged in")
+	}
 	if !d.Boots() && !d.Service.State.Off() {
 		f := j.add("daemon-not-started", j.place(d.Service), j.enable(), "nothing starts %s: neither %s nor one of its sockets is enabled", d.Name, d.Service.Name)
 		if d.Service.Up() {
 			f.Severity, f.Message = finding.Warning, f.Message+"; it runs now, until the next boot"
 		}
 	}
+}
+
+// why says what keeps a socket unit from being started.
+func (j *judge) why(name string) string {
+	for _, s := range j.d.Sockets {
+		if s.Name == name && s.Skipped != nil {
+			return "is left out because of " + s.Skipped.String()
+		}
+	}
+	return "is masked or not there"
+}
+
+// unmet reports a condition that fails.
+func (j *judge) unmet(rule string, u Unit, effect finding.Effect) {
+	c := u.Skipped
+	what := "systemd leaves %s out, without an error: %s does not hold"
+	if c.Assert() {
+		what = "systemd does not start %s: %s does not hold"
+	}
+	f := j.add(rule, j.at(c.File, c.Line), fmt.Sprintf("see to it that it holds, or take it back with %s= in a drop-in: systemctl edit %s", c.Key, u.Name), what, u.Name, c)
+	f.Effect = effect
 }
 
 // ownSockets lists the socket units of the daemon that are there, those of others left out.
@@ -175,9 +207,16 @@ func (j *judge) sockets() {
 		}
 		on := s.Boots() || s.Up()
 		switch {
-		case on && s.Blocked != "":
-			j.add("socket-needs-masked", j.place(s.Unit), fmt.Sprintf("systemctl unmask %s; systemctl enable --now %s", s.Blocked, s.Name),
-				"%s is enabled, and cannot start: it needs %s, which is masked or not there", s.Name, s.Blocked)
+		case on && s.Skipped != nil && !s.Up():
+			j.unmet("socket-condition-fails", s.Unit, finding.NoEffect)
+		case s.Running != nil && s.Running.Skipped && s.Boots():
+			j.add("socket-condition-fails", j.place(s.Unit), "", "systemd has left %s out: one of its conditions did not hold when it was started", s.Name)
+		case on && s.Blocked != "" && !s.Up():
+			remedy := fmt.Sprintf("systemctl unmask %s; systemctl enable --now %s", s.Blocked, s.Name)
+			if o := j.d.Socket(strings.TrimSuffix(strings.TrimPrefix(s.Blocked, d.Name), ".socket")); o != nil && o.Skipped != nil {
+				remedy = fmt.Sprintf("see to it that it holds, or take it back with %s= in a drop-in: systemctl edit %s", o.Skipped.Key, o.Name)
+			}
+			j.add("socket-needs-masked", j.place(s.Unit), remedy, "%s is enabled, and cannot start: it needs %s, which %s", s.Name, s.Blocked, j.why(s.Blocked))
 		case s.Boots() && s.Running != nil && !s.Up():
 			state := s.Running.Active
 			remedy := fmt.Sprintf("systemctl start %s", s.Name)
@@ -189,6 +228,10 @@ func (j *judge) sockets() {
 			j.add("socket-not-started", j.place(s.Unit), remedy, "%s is enabled, but %s%s", s.Name, state, why)
 		case s.Up() && !s.Boots():
 			j.add("socket-not-enabled", j.place(s.Unit), "systemctl enable "+s.Name, "%s runs, but is %s: after the next boot nothing listens", s.Name, s.State)
+		}
+		if s.ByPreset {
+			j.add("enabled-at-first-boot", j.place(s.Unit), fmt.Sprintf("write \"disable %s\" into /etc/systemd/system-preset/10-libvirt.preset, if nobody is to come in there", s.Name),
+				"the machine was never booted, and its first boot will enable %s: its preset says so, or no preset says otherwise", s.Name)
 		}
 		if on && len(s.Streams) > 1 {
 			last := s.Streams[len(s.Streams)-1]

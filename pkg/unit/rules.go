@@ -42,7 +42,8 @@ var rules = []finding.Rule{
 	{
 		ID: "service-cannot-start", Title: "systemd can start the service", Severity: finding.Error, Effect: finding.RefusesToStart,
 		Text: "systemd refuses a service with two ExecStart= (a drop-in that is to replace the command needs an empty ExecStart= before its own), " +
-			"one whose command cannot be read, and one with an EnvironmentFile= that is not there unless a - stands before its name.",
+			"one whose command cannot be read, one with an EnvironmentFile= that is not there unless a - stands before its name, and one that requires " +
+			"(Requires=) a masked unit, as virtproxyd.service does its three UNIX sockets.",
 		Remedy: "systemctl cat libvirtd.service; correct the drop-in; systemctl daemon-reload", Good: "ExecStart=\nExecStart=/usr/sbin/libvirtd",
 		Bad: "a drop-in with one more ExecStart=", Source: sourceService,
 	},
@@ -50,6 +51,33 @@ var rules = []finding.Rule{
 		ID: "daemon-masked", Title: "The daemon's service is not masked", Severity: finding.Error, Effect: finding.RefusesToStart,
 		Text:   "A masked service is started by nothing, neither by its sockets nor by hand.",
 		Remedy: "systemctl unmask libvirtd.service", Good: "an enabled service", Bad: "/etc/systemd/system/libvirtd.service -> /dev/null", Source: sourceUnit,
+	},
+	{
+		ID: "unit-condition-fails", Title: "The conditions of the daemon's service hold", Severity: finding.Error, Effect: finding.RefusesToStart,
+		Text: "A unit with a ConditionX= that does not hold is left out: systemd does not start it, and calls that no failure, so that nothing is to be seen " +
+			"but a line in the journal. With an AssertX= the start fails.",
+		Remedy: "systemctl cat libvirtd.service; systemd-analyze condition --unit=libvirtd.service; systemctl edit libvirtd.service",
+		Good:   "no condition, or one that holds", Bad: "ConditionPathExists=/etc/libvirt/enabled without that file", Source: sourceUnit,
+	},
+	{
+		ID: "socket-condition-fails", Title: "The conditions of an enabled socket hold", Severity: finding.Error, Effect: finding.NoEffect,
+		Text: "A socket unit with a ConditionX= that does not hold is left out, enabled or not: nobody listens, and nothing is called a failure. With an AssertX= " +
+			"the start fails.",
+		Remedy: "systemd-analyze condition --unit=libvirtd-tls.socket; systemctl edit libvirtd-tls.socket",
+		Good:   "no condition, or one that holds", Bad: "ConditionPathExists=/etc/pki/libvirt/servercert.pem in a drop-in, and the certificate elsewhere", Source: sourceUnit,
+	},
+	{
+		ID: "enabled-at-first-boot", Title: "Presets say what an image's first boot enables", Severity: finding.Warning, Effect: finding.NoEffect,
+		Text: "At its first boot (no /etc/machine-id, or one that says \"uninitialized\") systemd enables every unit whose preset is enable, and that is the preset " +
+			"of all that no preset file names. So an image in which nobody enabled libvirtd-tls.socket or libvirtd-tcp.socket listens after its first boot; and a " +
+			"daemon with a -tls.socket and without certificates does not start.",
+		Remedy: "write \"disable libvirtd-tls.socket\" into /etc/systemd/system-preset/10-libvirt.preset of the image",
+		Good:   "a preset file with a line for the socket", Bad: "no preset file, and an image without /etc/machine-id", Source: "systemd.preset(5), machine-id(5)",
+	},
+	{
+		ID: "user-does-not-linger", Title: "A user's daemon runs without a login", Severity: finding.Warning, Effect: finding.NoEffect,
+		Text:   "The units of a user are started when the user logs in first, and stopped at the last logout, unless the user lingers.",
+		Remedy: "loginctl enable-linger USER", Good: "/var/lib/systemd/linger/USER", Bad: "a user's libvirtd.socket and nobody logged in", Source: "loginctl(1)",
 	},
 	{
 		ID: "daemon-not-started", Title: "Something starts the daemon", Severity: finding.Error, Effect: finding.NoEffect,

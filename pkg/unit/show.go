@@ -11,7 +11,7 @@ import (
 // systemctl show --property=PROPERTY,... UNIT...
 func ShowProperties() []string {
 	return []string{"Id", "Names", "LoadState", "ActiveState", "SubState", "UnitFileState", "NeedDaemonReload", "MainPID", "ExecMainStartTimestamp",
-		"FragmentPath"}
+		"FragmentPath", "UnitFilePreset", "ConditionResult", "AssertResult", "ConditionTimestampMonotonic"}
 }
 
 // ShowUnits are the units that it is to be asked about.
@@ -37,6 +37,10 @@ type Running struct {
 	NeedReload bool
 	// PID is the main process of a service, 0 if there is none.
 	PID int
+	// Preset is what systemd says of the unit file's preset.
+	Preset Preset
+	// Skipped says that the last start was left out because of a condition, or failed at an assert.
+	Skipped bool
 	// Since is when the main process of a service was started, to the second; zero: it was not, or it is not known.
 	Since time.Time
 }
@@ -51,7 +55,10 @@ func (r Running) Up() bool {
 func ParseShow(b []byte) []Running {
 	var out []Running
 	var r Running
+	unmet, checked := false, false
 	end := func() {
+		r.Skipped = unmet && checked && !r.Up()
+		unmet, checked = false, false
 		if r.Name != "" {
 			out = append(out, r)
 		}
@@ -75,6 +82,12 @@ func ParseShow(b []byte) []Running {
 			r.Sub = value
 		case "UnitFileState":
 			r.FileState = State(value)
+		case "UnitFilePreset":
+			r.Preset = Preset(value)
+		case "ConditionResult", "AssertResult":
+			unmet = unmet || value == "no"
+		case "ConditionTimestampMonotonic":
+			checked = value != "" && value != "0"
 		case "NeedDaemonReload":
 			r.NeedReload = value == "yes"
 		case "MainPID":

@@ -24,6 +24,13 @@ type Unit struct {
 	State State
 	// WantedBy lists the units that pull it in by a link, vendor's links included.
 	WantedBy []string
+	// Preset is what an installation makes of it. ByPreset says that the machine's first boot is to come, and that the preset then
+	// enables the unit, which it is not yet.
+	Preset   Preset
+	ByPreset bool
+	// Skipped is the condition because of which systemd leaves it out, or the assert at which its start fails; nil: all hold.
+	// Unjudged is one of which the tree does not say whether it holds.
+	Skipped, Unjudged *Condition
 	// Running is what systemd says now; nil where that is not known.
 	Running *Running
 }
@@ -64,6 +71,8 @@ type Daemon struct {
 	CommandErr  error
 	Arguments   Arguments
 	ArgumentErr error
+	// Blocked names the socket unit that the service needs and that cannot start: then it does not, either.
+	Blocked string
 	// Unread are variables with arguments in a place where the service does not take them from.
 	Unread []Assignment
 	// Problems are lines of its units that systemd ignores.
@@ -76,18 +85,65 @@ type Survey struct {
 	Daemons []*Daemon
 	// Live says that what systemd says about the running state was known.
 	Live bool
+	// FirstBoot says that the machine was not booted yet, and that Daemons are as presets will leave them.
+	FirstBoot bool
+	// Session says that the units are a user's, Lingers that they run without a login of that user.
+	Session, Lingers bool
+}
+
+// Systemctl gives a command of systemctl as it is to be typed for these units.
+func (s *Survey) Systemctl(command string) string {
+	if s.Session {
+		return strings.ReplaceAll(command, "systemctl ", "systemctl --user ")
+	}
+	return command
 }
 
 // Survey looks at the daemons with remote access. running is what systemctl show says, nil where there is no systemd to be
-// asked: then it is predicted what a boot comes to.
+// asked: then it is predicted what a boot comes to, the first one of an image included.
 func (t *Tree) Survey(running []Running) *Survey {
-	s := &Survey{Live: len(running) > 0}
+	s := &Survey{Live: len(running) > 0, Session: t.user}
+	if t.user {
+		name := t.specifiers['u']
+		s.Lingers = name != "" && t.Exists("/var/lib/systemd/linger/"+name)
+	}
+	now := t
+	if s.FirstBoot = !s.Live && t.FirstBoot(); s.FirstBoot {
+		t = t.AfterFirstBoot()
+	}
 	for _, name := range remote {
-		if d := t.daemon(name, running); d != nil {
-			s.Daemons = append(s.Daemons, d)
+		d := t.daemon(name, running)
+		if d == nil {
+			continue
 		}
+		if s.FirstBoot {
+			for _, u := range d.units() {
+				u.ByPreset = u.State.On() && !now.State(u.Name).On()
+			}
+		}
+		s.Daemons = append(s.Daemons, d)
 	}
 	return s
+}
+
+// units lists the daemon's own.
+func (d *Daemon) units() []*Unit {
+	out := []*Unit{&d.Service}
+	for _, s := range d.Sockets {
+		out = append(out, &s.Unit)
+	}
+	return out
+}
+
+// Unjudged lists the conditions on which it depends what is started, and that the tree does not tell.
+func (d *Daemon) Unjudged() []*Condition {
+	var out []*Condition
+	for _, u := range d.units() {
+		if u.Unjudged != nil && u.Skipped == nil && u.Running == nil && (u.Name == d.Service.Name || u.Boots()) {
+			out = append(out, u.Unjudged)
+		}
+	}
+	return out
 }
 
 // Daemon gives the daemon of that name; nil: it is not installed.
@@ -106,7 +162,7 @@ func (s *Survey) Remote() *Daemon {
 	for _, is := range []func(*Daemon) bool{
 		func(d *Daemon) bool { x := d.Socket("-tls"); return x != nil && x.Passed },
 		func(d *Daemon) bool { return d.Service.Up() },
-		func(d *Daemon) bool { x := d.Socket(""); return x != nil && x.Passed },
+		func(d *Daemon) bool { x := d.Socket(""); return x != nil && x.Passed && d.Boots() },
 		(*Daemon).Boots,
 		func(d *Daemon) bool { return !d.Service.State.Off() },
 		func(*Daemon) bool { return true },
@@ -122,7 +178,7 @@ func (s *Survey) Remote() *Daemon {
 
 // unit describes a unit.
 func (t *Tree) unit(name string, running []Running) Unit {
-	u := Unit{Name: name, State: t.State(name)}
+	u := Unit{Name: name, State: t.State(name), Preset: t.Preset(name)}
 	f, err := t.Load(name)
 	switch {
 	case err == nil:
@@ -132,6 +188,17 @@ func (t *Tree) unit(name string, running []Running) Unit {
 	}
 	if u.Found() && !u.State.Off() {
 		u.WantedBy = t.WantedBy(name)
+	}
+	if u.File != nil {
+		conditions, asserts, _ := u.File.Conditions()
+		for _, all := range [][]Condition{conditions, asserts} {
+			switch is, why := t.Met(all); {
+			case is == Fails && u.Skipped == nil:
+				u.Skipped = why
+			case is == Unknown && u.Unjudged == nil:
+				u.Unjudged = why
+			}
+		}
 	}
 	for i := range running {
 		if running[i].Name == name {
@@ -164,6 +231,12 @@ func (t *Tree) daemon(name string, running []Running) *Daemon {
 		d.Sockets = append(d.Sockets, s)
 	}
 	d.pass()
+	for _, u := range d.units() {
+		if u.File != nil {
+			_, _, bad := u.File.Conditions()
+			d.Problems = append(d.Problems, bad...)
+		}
+	}
 	if f := d.Service.File; f != nil && !f.Masked {
 		d.Problems = append(d.Problems, f.Problems...)
 		if d.Command, d.CommandErr = t.Command(f); d.CommandErr == nil {
@@ -180,21 +253,39 @@ func (t *Tree) socketsOf(name string) []string {
 	for _, s := range socketSuffixes {
 		out = append(out, name+s+".socket")
 	}
+	for _, n := range t.sockets() {
+		f, err := t.Load(n)
+		if slices.Contains(out, n) || err != nil || f.Masked || f.Name != n {
+			continue
+		}
+		service := strings.TrimSuffix(n, ".socket") + ".service"
+		if e, ok := f.Last("Socket", "Service"); ok && e.Value != "" {
+			service = f.expand(e.Value)
+		}
+		if service == name+".service" {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+// sockets lists the socket units of the search path, with the instances of templates that something pulls in.
+func (t *Tree) sockets() []string {
+	var out []string
+	add := func(n string) {
+		if path.Ext(n) == ".socket" && !isTemplate(n) && !slices.Contains(out, n) {
+			out = append(out, n)
+		}
+	}
 	for _, dir := range t.dirs {
 		for _, n := range t.names(dir.path) {
-			if path.Ext(n) != ".socket" || slices.Contains(out, n) || t.first(n) != dir.path+"/"+n {
+			if add(n); !isDependencyDir(n) {
 				continue
 			}
-			f, err := t.Load(n)
-			if err != nil || f.Masked || f.Name != n {
-				continue
-			}
-			service := strings.TrimSuffix(n, ".socket") + ".service"
-			if e, ok := f.Last("Socket", "Service"); ok && e.Value != "" {
-				service = f.expand(e.Value)
-			}
-			if service == name+".service" {
-				out = append(out, n)
+			for _, l := range t.names(dir.path + "/" + n) {
+				if templateOf(l) != l {
+					add(l)
+				}
 			}
 		}
 	}
@@ -226,27 +317,33 @@ func (d *Daemon) pass() {
 			}
 		}
 	}
-	canStart := func(s *Socket) bool { return s.File != nil && !s.State.Off() && len(s.Streams) > 0 }
-	needs := func(s *Socket) string {
-		if s.File == nil {
+	usable := func(s *Socket) bool { return s.File != nil && !s.State.Off() && len(s.Streams) > 0 }
+	canStart := func(s *Socket) bool { return usable(s) && s.Skipped == nil }
+	needs := func(f *File) string {
+		if f == nil {
 			return ""
 		}
 		for _, key := range []string{"BindsTo", "Requires", "Requisite"} {
-			for _, n := range s.File.Names(key) {
-				if o, own := byName[n]; own && !canStart(o) || !own && strings.HasSuffix(n, ".socket") && strings.HasPrefix(n, d.Name) {
+			for _, n := range f.Names(key) {
+				o, own := byName[n]
+				switch {
+				case !own && strings.HasSuffix(n, ".socket") && strings.HasPrefix(n, d.Name), own && !usable(o):
 					return n
+				case own && o.Skipped != nil && !o.Up() && (key != "Requires" || o.Skipped.Assert()):
+					return n // what is left out because of a condition is no failure for Requires=
 				}
 			}
 		}
 		return ""
 	}
+	d.Blocked = needs(d.Service.File)
 	for changed := true; changed; {
 		changed = false
 		for _, s := range d.Sockets {
 			if s.Passed || !canStart(s) {
 				continue
 			}
-			s.Blocked = needs(s)
+			s.Blocked = needs(s.File)
 			starts := s.Running == nil && s.Boots() || wanted[s.Name]
 			if s.Up() || s.Blocked == "" && starts {
 				s.Passed, changed = true, true

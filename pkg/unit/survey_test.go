@@ -64,6 +64,13 @@ func debian(more layoutOf) layoutOf {
 	return enable(host(more, "libvirtd"), "libvirtd.service", "libvirtd.socket", "libvirtd-ro.socket", "libvirtd-admin.socket")
 }
 
+// proxy is a host with virtproxyd, whose service requires its UNIX sockets, as the units of libvirt 9.0.0 say.
+func proxy(more layoutOf) layoutOf {
+	l := host(more, "virtproxyd")
+	l[usr+"virtproxyd.service"] = strings.ReplaceAll(l[usr+"virtproxyd.service"], "Wants=", "Requires=")
+	return l
+}
+
 func all(d string) []string {
 	return []string{d + ".socket", d + "-ro.socket", d + "-admin.socket", d + "-tcp.socket", d + "-tls.socket"}
 }
@@ -173,6 +180,38 @@ func TestWhatASurveySays(t *testing.T) {
 		{name: "newer files than systemd has read", l: debian(nil), remote: "libvirtd", passed: " -ro -admin", boots: true,
 			running: state("libvirtd.service=active!", "libvirtd.socket=active"), rules: "reload-needed /usr/lib/systemd/system/libvirtd.service",
 			remedy: "systemctl daemon-reload"},
+		{name: "a condition of the -tls socket", l: enable(debian(layoutOf{etc + "libvirtd-tls.socket.d/c.conf": "[Unit]\nConditionPathExists=/etc/pki/x\n"}), "libvirtd-tls.socket"),
+			remote: "libvirtd", passed: " -ro -admin", boots: true, rules: "socket-condition-fails /etc/systemd/system/libvirtd-tls.socket.d/c.conf:2",
+			remedy: "see to it that it holds, or take it back with ConditionPathExists= in a drop-in: systemctl edit libvirtd-tls.socket"},
+		{name: "one that holds", l: enable(debian(layoutOf{etc + "libvirtd-tls.socket.d/c.conf": "[Unit]\nConditionPathExists=/etc/pki/x\n", "etc/pki/x": ""}),
+			"libvirtd-tls.socket"), remote: "libvirtd", passed: " -ro -admin -tls", tls: "16514", boots: true},
+		{name: "one of a socket that is not enabled", l: debian(layoutOf{etc + "libvirtd-tls.socket.d/c.conf": "[Unit]\nConditionPathExists=/etc/pki/x\n"}),
+			remote: "libvirtd", passed: " -ro -admin", boots: true},
+		{name: "one of the main socket, to which the others are bound", l: enable(debian(layoutOf{etc + "libvirtd.socket.d/c.conf": "[Unit]\nConditionPathExists=/etc/x\n"}),
+			"libvirtd-tls.socket"), remote: "libvirtd", boots: true, rules: "socket-needs-masked /usr/lib/systemd/system/libvirtd-tls.socket\ntimeout-without-sockets /usr/lib/systemd/system/libvirtd.service:6",
+			remedy: "see to it that it holds, or take it back with ConditionPathExists= in a drop-in: systemctl edit libvirtd.socket"},
+		{name: "one of the service", l: debian(layoutOf{etc + "libvirtd.service.d/c.conf": "[Unit]\nAssertPathExists=/etc/x\n"}), remote: "libvirtd",
+			passed: " -ro -admin", boots: true, rules: "unit-condition-fails /etc/systemd/system/libvirtd.service.d/c.conf:2"},
+		{name: "systemd has left the socket out", l: enable(debian(nil), "libvirtd-tls.socket"), remote: "libvirtd", passed: " -ro -admin", boots: true,
+			running: append(state("libvirtd.service=active", "libvirtd.socket=active"), Running{Name: "libvirtd-tls.socket", Active: "inactive", Skipped: true}),
+			rules:   "socket-condition-fails /usr/lib/systemd/system/libvirtd-tls.socket"},
+		{name: "virtproxyd, whose service requires the sockets", l: mask(enable(proxy(nil), "virtproxyd.service"), "virtproxyd-ro.socket"), remote: "virtproxyd",
+			passed: " -admin", boots: true, rules: "service-cannot-start /usr/lib/systemd/system/virtproxyd.service",
+			remedy: "systemctl unmask virtproxyd-ro.socket; systemctl start virtproxyd.service"},
+		{name: "an image before its first boot, without presets", l: host(layoutOf{"usr/lib/systemd/systemd": ""}, "libvirtd"), remote: "libvirtd",
+			passed: " -ro -admin -tcp -tls", tls: "16514", boots: true,
+			rules: "enabled-at-first-boot /usr/lib/systemd/system/libvirtd-tls.socket\nenabled-at-first-boot /usr/lib/systemd/system/libvirtd-tcp.socket"},
+		{name: "an image with Fedora's presets", l: host(layoutOf{"usr/lib/systemd/systemd": "", "usr/lib/systemd/system-preset/90-default.preset": "enable virtproxyd.socket\n",
+			"usr/lib/systemd/system-preset/99-default-disable.preset": "disable *\n"}, "libvirtd", "virtproxyd"), remote: "virtproxyd", boots: true,
+			passed: " -ro -admin"},
+		{name: "the same after its first boot", l: host(layoutOf{"usr/lib/systemd/systemd": "", "etc/machine-id": strings.Repeat("a", 32)}, "libvirtd"), remote: "libvirtd",
+			passed: " -ro -admin", rules: "daemon-not-started /usr/lib/systemd/system/libvirtd.service"},
+		{name: "a generator's units", l: layoutOf{"run/systemd/generator/libvirtd.service": "[Service]\nExecStart=/usr/sbin/libvirtd --listen\n",
+			"run/systemd/generator/multi-user.target.wants/libvirtd.service": "-> ../libvirtd.service"}, remote: "libvirtd", boots: true},
+		{name: "an instance of a template that is linked", l: enable(layoutOf{usr + "libvirtd.service": "[Service]\nExecStart=/usr/sbin/libvirtd\n",
+			usr + "net@.socket":                           "[Socket]\nListenStream=%i\nService=libvirtd.service\nFileDescriptorName=libvirtd-tls.socket\n",
+			etc + "sockets.target.wants/net@16514.socket": "-> /usr/lib/systemd/system/net@.socket"}), remote: "libvirtd", boots: true,
+			passed: "net@16514.socket", tls: "16514"},
 		{name: "no units", l: layoutOf{"etc/libvirt/libvirtd.conf": ""}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
