@@ -104,8 +104,10 @@ type preflightOther struct {
 
 // A preflightRun says how systemd runs the daemon.
 type preflightRun struct {
-	Unit      string            `json:"unit"`
-	State     string            `json:"state"`
+	Unit  string `json:"unit"`
+	State string `json:"state"`
+	// Preset is what an installation makes of it.
+	Preset    string            `json:"preset,omitempty"`
 	Active    string            `json:"active,omitempty"`
 	Arguments []string          `json:"arguments"`
 	Sockets   []preflightSocket `json:"sockets"`
@@ -114,6 +116,7 @@ type preflightRun struct {
 type preflightSocket struct {
 	Unit   string   `json:"unit"`
 	State  string   `json:"state"`
+	Preset string   `json:"preset,omitempty"`
 	Active string   `json:"active,omitempty"`
 	Listen []string `json:"listen"`
 	// Passed says that the daemon is given it when it starts.
@@ -262,7 +265,7 @@ func (p *program) predict(c *cli.Context, h *host, d preflight.Daemon, client pr
 
 // runOf describes how systemd runs the daemon.
 func runOf(x *unit.Daemon) *preflightRun {
-	r := &preflightRun{Unit: x.Service.Name, State: string(x.Service.State), Sockets: []preflightSocket{}}
+	r := &preflightRun{Unit: x.Service.Name, State: string(x.Service.State), Preset: string(x.Service.Preset), Sockets: []preflightSocket{}}
 	if x.Service.Running != nil {
 		r.Active = x.Service.Running.Active
 	}
@@ -270,7 +273,7 @@ func runOf(x *unit.Daemon) *preflightRun {
 		r.Arguments = append([]string{}, x.Command.Args...)
 	}
 	for _, s := range x.Sockets {
-		k := preflightSocket{Unit: s.Name, State: string(s.State), Passed: s.Passed}
+		k := preflightSocket{Unit: s.Name, State: string(s.State), Preset: string(s.Preset), Passed: s.Passed}
 		if s.Running != nil {
 			k.Active = s.Running.Active
 		}
@@ -429,7 +432,7 @@ func (p *program) preflightDaemon(c *cli.Context, h *host, memory *verify.Memory
 		d.Run.Listen, d.Run.SocketActivated, d.Run.TLSSocket = false, true, true
 	}
 	if h.running(&d); d.Units != nil {
-		d.Root = true
+		d.Root = h.user == nil
 	}
 	if d.Root && os.Geteuid() != 0 {
 		h.watch(&d)
@@ -439,9 +442,10 @@ func (p *program) preflightDaemon(c *cli.Context, h *host, memory *verify.Memory
 
 // hostConf finds the configuration of a machine without units: that of the daemon that does TLS there.
 func hostConf(program string, h *host, read func(name string) ([]byte, error)) (name string, text []byte, err error) {
-	names := []string{"/etc/libvirt/libvirtd.conf", "/etc/libvirt/virtproxyd.conf"}
+	dir := h.confDir()
+	names := []string{dir + "/libvirtd.conf", dir + "/virtproxyd.conf"}
 	if program != "" {
-		names = []string{"/etc/libvirt/" + program + ".conf"}
+		names = []string{dir + "/" + program + ".conf"}
 	} else if h.tree.Exists("/usr/sbin/virtproxyd") && !h.tree.Exists("/usr/sbin/libvirtd") {
 		names[0], names[1] = names[1], names[0]
 	}

@@ -33,6 +33,8 @@ type host struct {
 	collected *bundle.Host
 	// looked says that it is looked at how the daemon is run there.
 	looked bool
+	// user is whose daemon it is, with --session; nil: it is root's.
+	user *unit.User
 	// survey says how systemd runs the daemons; nil: that is not looked at, or there is no systemd.
 	survey *unit.Survey
 	// unchecked says what of it could not be found out.
@@ -106,14 +108,22 @@ func (p *program) preflightHost(c *cli.Context) (*host, error) {
 	if err != nil {
 		return nil, err
 	}
-	said := c.Bool("no-listen") || c.Bool("socket-activated") || c.Bool("session")
+	if c.Bool("session") {
+		u := p.sessionUser(h.root != "")
+		h.user, h.tree = &u, unit.NewUser(h.tree.FS(), u)
+	}
+	said := c.Bool("no-listen") || c.Bool("socket-activated")
 	if h.looked = !said && (h.root != "" || c.String("conf") == ""); !h.looked || !h.tree.HasUnits() {
 		return h, nil
 	}
 	var running []unit.Running
-	if h.root == "" && h.tree.Exists("/run/systemd/system") {
-		out, err := p.outputOf(c.Context, append([]string{"systemctl", "show", "--no-pager",
-			"--property=" + strings.Join(unit.ShowProperties(), ",")}, unit.ShowUnits()...)...)
+	show, runs := []string{"systemctl", "show"}, "/run/systemd/system"
+	if h.user != nil {
+		show, runs = []string{"systemctl", "--user", "show"}, h.user.Runtime+"/systemd/private"
+	}
+	if h.root == "" && h.tree.Exists(runs) {
+		out, err := p.outputOf(c.Context, append(append(show, "--no-pager",
+			"--property="+strings.Join(unit.ShowProperties(), ",")), unit.ShowUnits()...)...)
 		if err != nil {
 			h.unchecked = append(h.unchecked, "what systemd runs now: "+err.Error())
 		}
@@ -123,6 +133,26 @@ func (p *program) preflightHost(c *cli.Context) (*host, error) {
 		h.survey = s
 	}
 	return h, nil
+}
+
+// sessionUser says where the units of this user are; in another machine's tree that is below the same home directory.
+func (p *program) sessionUser(elsewhere bool) unit.User {
+	u := unit.User{Home: p.home(), Name: p.getenv("USER")}
+	if !elsewhere {
+		u.Config, u.Data, u.Runtime = p.getenv("XDG_CONFIG_HOME"), p.getenv("XDG_DATA_HOME"), p.getenv("XDG_RUNTIME_DIR")
+	}
+	return u
+}
+
+// confDir is where the daemon looks for its configuration.
+func (h *host) confDir() string {
+	switch {
+	case h.user == nil:
+		return "/etc/libvirt"
+	case h.user.Config != "":
+		return h.user.Config + "/libvirt"
+	}
+	return h.user.Home + "/.config/libvirt"
 }
 
 // commandPatience bounds the programs that are asked about this machine.
@@ -165,7 +195,7 @@ func (p *program) configuration(c *cli.Context, h *host, d *preflight.Daemon) (e
 		d.Conf, err = p.readFile(name)
 	case runs != nil:
 		program = runs.Name
-		own := "/etc/libvirt/" + runs.Name + ".conf"
+		own := h.confDir() + "/" + runs.Name + ".conf"
 		if runs.Arguments.Configured {
 			own = runs.Arguments.Config
 		}
@@ -203,6 +233,9 @@ func (h *host) running(d *preflight.Daemon) {
 		return
 	}
 	d.Units, d.Shown = h.survey, h.below
+	for _, c := range h.survey.Daemon(d.Kind.String()).Unjudged() {
+		h.unchecked = append(h.unchecked, fmt.Sprintf("whether %s holds (%s:%d): only the running machine can tell", c, h.below(c.File), c.Line))
+	}
 	if h.root == "" {
 		ports, err := preflight.ReadListening(os.DirFS("/proc"))
 		if err != nil {
@@ -218,7 +251,7 @@ func (p *program) around(h *host, d preflight.Daemon, s *preflight.Server) []fin
 		return nil
 	}
 	var out []finding.Finding
-	for _, n := range h.tree.Glob("/etc/libvirt/*.conf") {
+	for _, n := range h.tree.Glob(h.confDir() + "/*.conf") {
 		k := conf.KindOf(n)
 		if k == d.Kind || !k.Daemon() {
 			continue

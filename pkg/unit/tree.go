@@ -23,6 +23,9 @@ type Tree struct {
 	user       bool
 }
 
+// FS gives the files of which it is made.
+func (t *Tree) FS() fs.FS { return t.fsys }
+
 // HasUnits reports whether there is a directory of units at all.
 func (t *Tree) HasUnits() bool { return len(t.dirs) > 0 }
 
