@@ -30,11 +30,13 @@ func (p *program) checkBundle(h *bundle.Host, o checkOptions, v *checkView) erro
 			return invalid("--layout", name, err)
 		}
 	}
+	labels := h.Labels()
 	for _, place := range places {
 		if o.layouts != nil && !slices.Contains(o.layouts, string(place.Kind)) {
 			continue
 		}
-		t := checkTree{fsys: h.FS(), read: h.ReadFile, withheld: h.Withheld, uid: -1, shown: func(path string) string { return path }}
+		t := checkTree{fsys: h.FS(), read: h.ReadFile, withheld: h.Withheld, uid: -1, shown: func(path string) string { return path },
+			labels: func(layout.Place) *layout.Labels { return labels }}
 		switch place.Kind {
 		case layout.User:
 			t.uid = ownerOf(h.FS(), place.Dir)

@@ -35,9 +35,11 @@ func (p *program) checkLayouts(dir string, o checkOptions, v *checkView) error {
 	}
 	defer r.Close()
 	t := checkTree{fsys: r.FS(), read: func(name string) ([]byte, error) { return readBelow(r, name) }, uid: os.Geteuid(),
-		shown: func(path string) string { return filepath.Join(root, path) }, all: os.Geteuid() == 0,
-		label:   func(path string) (string, error) { return layout.Label(filepath.Join(root, path)) },
-		selinux: root == "/" && exists("/sys/fs/selinux/enforce")}
+		shown: func(path string) string { return filepath.Join(root, path) }, all: os.Geteuid() == 0}
+	t.labels, err = labelsBelow(root, t.read)
+	if err != nil {
+		v.Unchecked = append(v.Unchecked, "the SELinux labels: "+err.Error())
+	}
 	if root != "/" && t.uid != 0 {
 		t.uid = -1 // a tree for another machine, made by an ordinary user: owners are not right yet
 	}
@@ -121,9 +123,8 @@ type checkTree struct {
 	shown func(path string) string
 	// uid is who should own what is not the system's, -1 for nobody in particular.
 	uid int
-	// label gives a file's SELinux label; nil: labels are not known. selinux says that it is in force.
-	label   func(path string) (string, error)
-	selinux bool
+	// labels are the SELinux labels; nil: they are not known, or of another machine.
+	labels func(place layout.Place) *layout.Labels
 	// all says that everything can be read here, so that what cannot be read, libvirt cannot read either.
 	all bool
 }
@@ -152,8 +153,11 @@ func (p *program) checkPlace(t checkTree, place layout.Place, o checkOptions, v 
 		return
 	}
 	v.Findings = append(v.Findings, audit.Findings...)
-	if t.label != nil {
-		v.Findings = append(v.Findings, layout.AuditLabels(t.fsys, place, t.selinux, t.label, shown)...)
+	if t.labels != nil {
+		if l := t.labels(place); l != nil {
+			found, unchecked := layout.AuditLabels(t.fsys, place, *l, shown)
+			v.Findings, v.Unchecked = append(v.Findings, found...), append(v.Unchecked, unchecked...)
+		}
 	}
 	v.Unchecked = append(v.Unchecked, audit.Unchecked...)
 	for _, role := range audit.Present {

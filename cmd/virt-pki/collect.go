@@ -92,6 +92,10 @@ func (p *program) collect(c *cli.Context) error {
 		}
 		o.PKIPaths = append(o.PKIPaths, filepath.Clean(dir))
 	}
+	var err error
+	if o.Labels, err = labelsOf(root); err != nil {
+		p.warn("the SELinux labels are not collected: %v", err)
+	}
 	b, err := bundle.Collect(bundle.Disk(root), o)
 	if err != nil {
 		return err

@@ -199,7 +199,7 @@ func apart(hosts []*bundle.Host, ends []preflight.Host) {
 // matrixHost describes a host as server and as client.
 func (p *program) matrixHost(c *cli.Context, h *bundle.Host) (end preflight.Host, err error) {
 	version, library := verify.Oldest, priority.Options{}
-	own := &host{root: h.Source, tree: unit.New(h.FS())}
+	own := &host{root: h.Source, tree: unitsOf(h)}
 	if h.Manifest != nil {
 		own.collected = h
 	}
@@ -253,6 +253,15 @@ func (p *program) matrixHost(c *cli.Context, h *bundle.Host) (end preflight.Host
 	return end, err
 }
 
+// unitsOf gives the units of a host, in a tree or a bundle.
+func unitsOf(h *bundle.Host) *unit.Tree {
+	t := unit.New(h.FS())
+	if h.Manifest != nil {
+		t = t.Sparse()
+	}
+	return t
+}
+
 // matrixDaemon describes a host's daemon; nil: it has none.
 func (p *program) matrixDaemon(c *cli.Context, h *bundle.Host, machine preflight.Machine) (*preflight.Daemon, error) {
 	d := &preflight.Daemon{Machine: machine, Kind: conf.Libvirtd, ConfFile: "/etc/libvirt/libvirtd.conf", Run: conf.Run{Listen: !c.Bool("no-listen")}}
@@ -264,7 +273,7 @@ func (p *program) matrixDaemon(c *cli.Context, h *bundle.Host, machine preflight
 	if program == "" && h.Exists("/usr/sbin/virtproxyd") && !h.Exists("/usr/sbin/libvirtd") {
 		names[0], names[1] = names[1], names[0]
 	}
-	if tree := unit.New(h.FS()); tree.HasUnits() && !c.Bool("no-listen") && !c.Bool("socket-activated") {
+	if tree := unitsOf(h); tree.HasUnits() && !c.Bool("no-listen") && !c.Bool("socket-activated") {
 		if s := tree.Survey(nil); len(s.Daemons) > 0 {
 			runs := s.Remote()
 			if program != "" {

@@ -90,7 +90,7 @@ func openHost(root string) (*host, error) {
 	case root == "":
 		h.tree = unit.New(os.DirFS("/"))
 	case h.collected != nil:
-		h.tree = unit.New(h.collected.FS())
+		h.tree = unitsOf(h.collected)
 	default:
 		r, err := os.OpenRoot(root)
 		if err != nil {

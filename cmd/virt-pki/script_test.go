@@ -2,10 +2,12 @@ package main
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"golang.org/x/sys/unix"
 )
 
 var update = flag.Bool("update", false, "rewrite the expected outputs in testdata/script")
@@ -47,6 +49,28 @@ func TestScripts(t *testing.T) {
 			"nobody": asNobody,
 			"next":   runNext,
 			"stuck":  makeStuck,
+			"label":  setLabel,
+		},
+		Condition: func(cond string) (bool, error) {
+			if cond == "labels" { // whether files can be given SELinux labels here
+				f, err := os.CreateTemp(root, "label")
+				if err != nil {
+					return false, err
+				}
+				defer os.Remove(f.Name())
+				return unix.Fsetxattr(int(f.Fd()), "security.selinux", []byte("a:b:c:d\x00"), 0) == nil, f.Close()
+			}
+			return false, fmt.Errorf("unknown condition %q", cond)
 		},
 	})
+}
+
+// setLabel gives files an SELinux label: label CONTEXT FILE...
+func setLabel(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: label CONTEXT FILE...")
+	}
+	for _, name := range args[1:] {
+		ts.Check(unix.Setxattr(ts.MkAbs(name), "security.selinux", []byte(args[0]+"\x00"), 0))
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
@@ -24,6 +25,8 @@ type Options struct {
 	Homes []string
 	// PKIPaths are further flat directories that URIs have for pkipath.
 	PKIPaths []string
+	// Labels are the host's SELinux labels and policy; nil: they are not noted.
+	Labels *layout.Labels
 }
 
 // A Bundle is what was collected of one host.
@@ -54,6 +57,8 @@ type collector struct {
 	files   map[string][]byte
 	users   map[int]string
 	groups  map[int]string
+	// credentials are the paths of the layouts.
+	credentials map[string]bool
 }
 
 // Collect gathers what verdicts about a host's TLS rest on, from a tree that is the host's /. What cannot be read is noted
@@ -62,7 +67,7 @@ func Collect(fsys fs.FS, o Options) (*Bundle, error) {
 	if _, err := fs.Stat(fsys, "."); err != nil {
 		return nil, fmt.Errorf("collecting: %w", err)
 	}
-	c := &collector{fsys: fsys, o: o, entries: map[string]*Entry{}, files: map[string][]byte{}}
+	c := &collector{fsys: fsys, o: o, entries: map[string]*Entry{}, files: map[string][]byte{}, credentials: map[string]bool{}}
 	c.users, c.groups = c.numbers("/etc/passwd"), c.numbers("/etc/group")
 	m := Manifest{Schema: Schema, Hostname: o.Hostname, Name: o.Name}
 	if m.Hostname == "" {
@@ -78,6 +83,9 @@ func Collect(fsys fs.FS, o Options) (*Bundle, error) {
 	m.OS = c.release()
 	m.Libvirt, m.GnuTLS = c.versions()
 	m.PKIPaths = c.all()
+	if c.labels(); o.Labels != nil {
+		m.SELinux = string(o.Labels.Mode)
+	}
 	for _, e := range c.entries {
 		sort.Strings(e.LeftOut)
 		m.Entries = append(m.Entries, *e)

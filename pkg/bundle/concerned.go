@@ -78,6 +78,7 @@ func (c *collector) place(p layout.Place) {
 		case layout.Key:
 			what = keyFile
 		}
+		c.credentials[item.Path] = true
 		c.add(item.Path, what)
 	}
 	for _, role := range []certs.Role{certs.Server, certs.Client} {
@@ -196,6 +197,7 @@ var (
 	ourUnit         = regexp.MustCompile(`^(libvirt|virt(proxy|qemu|log|lock|network|storage|secret|interface|nodedev|nwfilter|xen|lxc|vbox|bhyve|ch)d)[a-z0-9@.-]*$`)
 	ourDaemon       = regexp.MustCompile(`libvirtd|virtproxyd`)
 	configFile      = regexp.MustCompile(`(?:--config[= ]|-f *)["']?(/[^\s"']+)`)
+	conditionPath   = regexp.MustCompile(`(?m)^[ \t]*(?:Condition|Assert)(?:Path|Directory|File)[A-Za-z]*[ \t]*=[ \t]*\|?!?(/\S+)`)
 	environmentFile = regexp.MustCompile(`(?m)^[ \t]*EnvironmentFile[ \t]*=[ \t]*-?(/\S+)`)
 )
 
@@ -211,6 +213,9 @@ func (c *collector) units() {
 	unit := func(name string) {
 		text := c.add(name, unitFile)
 		configured(text)
+		for _, m := range conditionPath.FindAllSubmatch(text, -1) {
+			c.add(string(m[1]), exists)
+		}
 		for _, m := range environmentFile.FindAllSubmatch(text, -1) {
 			arguments = append(arguments, string(m[1]))
 		}
@@ -239,6 +244,13 @@ func (c *collector) units() {
 				if text, err := c.peek(full); err == nil && len(text) < 1<<20 && ourDaemon.Match(text) {
 					unit(full)
 				}
+			}
+		}
+	}
+	for _, dir := range []string{"/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib"} {
+		for _, name := range c.list(dir + "/systemd/system-preset") {
+			if strings.HasSuffix(name, ".preset") {
+				c.add(dir+"/systemd/system-preset/"+name, publicFile)
 			}
 		}
 	}

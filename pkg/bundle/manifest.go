@@ -32,6 +32,8 @@ type Manifest struct {
 	GnuTLS  string `json:"gnutls,omitempty"`
 	// OS are ID, VERSION_ID and PRETTY_NAME of /etc/os-release.
 	OS Release `json:"os"`
+	// SELinux is enforcing, permissive or disabled; empty: there is none, or it was not looked at.
+	SELinux string `json:"selinux,omitempty"`
 	// PKIPaths are further directories that were collected because the caller or libvirt.conf named them.
 	PKIPaths []string `json:"pkipaths,omitempty"`
 	// Entries are sorted by path.
@@ -76,6 +78,8 @@ type Entry struct {
 	LeftOut []string `json:"left_out,omitempty"`
 	// Key is what is known of a private key.
 	Key *Key `json:"key,omitempty"`
+	// SELinux is the label of a credential file, where there is SELinux.
+	SELinux *LabelEntry `json:"selinux,omitempty"`
 	// Error says why the content, or the path as a whole, could not be looked at by whoever collected.
 	Error string `json:"error,omitempty"`
 }

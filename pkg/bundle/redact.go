@@ -144,6 +144,8 @@ func redactUnit(text []byte) (out []byte, leftOut []string) {
 		switch {
 		case len(t) > 0 && (t[0] == '#' || t[0] == ';'):
 			return false
+		case bytes.HasPrefix(t, []byte("Condition")), bytes.HasPrefix(t, []byte("Assert")):
+			return true // names of keys' files are no secrets
 		case bytes.HasPrefix(t, []byte("Environment=")):
 			for _, word := range words(t[len("Environment="):]) {
 				if !argumentName.Match(word) {

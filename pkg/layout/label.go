@@ -5,25 +5,41 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/internal/hint"
+	"github.com/virt-pki/virt-pki/pkg/selinux"
 )
 
 // ErrNoLabel says that a file has no SELinux label, or lies on a file system that has none.
 var ErrNoLabel = errors.New("no SELinux label")
 
-// labelTypes are the types with which certificates are labelled in a place of the system.
+// labelTypes are the types with which certificates are labelled in a place of the system, where the policy is not at hand.
 var labelTypes = []string{"cert_t", "virt_cert_t"}
 
-// AuditLabels looks at the SELinux labels of what is there of a place of the system; users' and other directories have
-// labels of their own. label gives a file's label, or ErrNoLabel, by the file's name on its machine; see [Label]. enforced says
-// that the machine has SELinux: then a file without a label is reported, too. fsys and shown are as for [AuditAs].
-func AuditLabels(fsys fs.FS, p Place, enforced bool, label func(path string) (string, error), shown func(path string) string) []finding.Finding {
-	if !p.system() {
-		return nil
+// Labels are what is known of the SELinux labels of a machine.
+type Labels struct {
+	// Read gives a file's label, or ErrNoLabel, by the file's name on its machine; see [Label].
+	Read func(path string) (string, error)
+	// Expected gives the label that the policy has for a file, empty: none; see selinux.Policy. nil: the policy is not at hand.
+	Expected func(path string, kind fs.FileMode) (string, error)
+	// Customizable reports whether restorecon leaves a type alone unless it is forced; nil: none.
+	Customizable func(kind string) bool
+	// Mode says whether SELinux is enforced.
+	Mode selinux.Mode
+}
+
+// on reports whether there is SELinux on the machine.
+func (l Labels) on() bool { return l.Mode == selinux.Enforcing || l.Mode == selinux.Permissive }
+
+// AuditLabels looks at the SELinux labels of what is there of a place. They are compared with those that the machine's policy has; where
+// the policy is not at hand, those of the system's places with cert_t, which is usual, and users' and other directories are not looked
+// at. A file without a label is reported where there is SELinux. fsys and shown are as for [AuditAs]. unchecked says what could
+// not be judged.
+func AuditLabels(fsys fs.FS, p Place, l Labels, shown func(path string) string) (found []finding.Finding, unchecked []string) {
+	if l.Mode == selinux.Disabled || l.Expected == nil && !p.system() {
+		return nil, nil
 	}
 	r := Report{shown: shown}
 	for _, item := range p.Items(certs.Server, certs.Client) {
@@ -31,27 +47,58 @@ func AuditLabels(fsys fs.FS, p Place, enforced bool, label func(path string) (st
 		if err != nil || info.Mode()&fs.ModeSymlink != 0 {
 			continue
 		}
-		context, err := label(item.Path)
-		name := shown(item.Path)
-		remedy := "restorecon -v " + hint.Word(name)
-		switch kind := typeOf(context); {
-		case errors.Is(err, ErrNoLabel) && enforced:
-			r.add(ruleLabel, name, "it has no SELinux label; cert_t is usual", remedy)
-		case err != nil || slices.Contains(labelTypes, kind):
-		case item.Part == Directory && kind == "etc_t":
-			// /etc's own type, which every program may read.
-		default:
-			r.add(ruleLabel, name, fmt.Sprintf("its SELinux type is %s; cert_t is usual", kind), remedy)
+		context, err := l.Read(item.Path)
+		if err != nil && (!errors.Is(err, ErrNoLabel) || !l.on()) {
+			continue
 		}
+		name := shown(item.Path)
+		is := "it has no SELinux label"
+		if err == nil {
+			is = "its SELinux type is " + typeOf(context)
+		}
+		if l.Expected == nil {
+			l.unusual(&r, item, name, is, context)
+			continue
+		}
+		want, err := l.Expected(item.Path, info.Mode())
+		if err != nil {
+			unchecked = append(unchecked, fmt.Sprintf("%s: its SELinux label: %s", name, err))
+			continue
+		}
+		if want == "" || selinux.TypeOf(want) == selinux.TypeOf(context) {
+			continue // the policy sets none, or that
+		}
+		remedy := "restorecon -v "
+		if l.Customizable != nil && l.Customizable(selinux.TypeOf(context)) {
+			remedy = "restorecon -F -v "
+		}
+		message := fmt.Sprintf("%s; the policy's for it is %s", is, selinux.TypeOf(want))
+		if l.Mode == selinux.Permissive {
+			message += " (SELinux is permissive here: what the policy denies is only logged)"
+		}
+		r.add(ruleLabel, name, message, remedy+hint.Word(name))
 	}
-	return r.Findings
+	return r.Findings, unchecked
+}
+
+// unusual notes a type that is unusual for certificates.
+func (l Labels) unusual(r *Report, item Item, name, is, context string) {
+	switch kind := selinux.TypeOf(context); {
+	case slices.Contains(labelTypes, kind):
+	case item.Part == Directory && kind == "etc_t":
+		// /etc's own type, which every program may read.
+	case (item.Part == Key || item.Part == Directory) && kind == "tls_privkey_t":
+		// Of the reference policy, for /etc/pki/*/private.
+	default:
+		r.add(ruleLabel, name, is+"; cert_t is usual", "restorecon -v "+hint.Word(name))
+		r.Findings[len(r.Findings)-1].Severity = finding.Note
+	}
 }
 
 // typeOf takes the type out of a context: user:role:type:level.
 func typeOf(context string) string {
-	parts := strings.SplitN(strings.TrimRight(context, "\x00"), ":", 4)
-	if len(parts) < 3 {
-		return fmt.Sprintf("unreadable (%q)", context)
+	if kind := selinux.TypeOf(context); kind != "" {
+		return kind
 	}
-	return parts[2]
+	return fmt.Sprintf("unreadable (%q)", context)
 }

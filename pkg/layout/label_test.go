@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/virt-pki/virt-pki/pkg/selinux"
 )
 
 func TestLabelsOfSystemPlaces(t *testing.T) {
@@ -45,7 +47,12 @@ func TestLabelsOfSystemPlaces(t *testing.T) {
 				}
 			}
 			var got []string
-			for _, f := range AuditLabels(system(nil), c.place, c.enforced, label, func(p string) string { return "/t" + p }) {
+			l := Labels{Read: label}
+			if c.enforced {
+				l.Mode = selinux.Enforcing
+			}
+			found, _ := AuditLabels(system(nil), c.place, l, func(p string) string { return "/t" + p })
+			for _, f := range found {
 				if f.Rule != "selinux-label" {
 					t.Error(f.Rule)
 				}
@@ -55,6 +62,77 @@ func TestLabelsOfSystemPlaces(t *testing.T) {
 				t.Error(d)
 			}
 		})
+	}
+}
+
+func TestLabelsAreComparedWithThePolicy(t *testing.T) {
+	policy := map[string]string{
+		"/etc/selinux/config": "SELINUX=enforcing\nSELINUXTYPE=t\n",
+		"/etc/selinux/t/contexts/files/file_contexts": "/etc/pki(/.*)?\tsystem_u:object_r:cert_t:s0\n/etc/pki/.*/private(/.*)?\tsystem_u:object_r:tls_privkey_t:s0\n" +
+			"/etc/pki/CA/cacrl\\.pem -- <<none>>\n",
+		"/etc/selinux/t/contexts/customizable_types": "svirt_image_t\n",
+	}
+	read := func(name string) ([]byte, error) {
+		if text, ok := policy[name]; ok {
+			return []byte(text), nil
+		}
+		return nil, fs.ErrNotExist
+	}
+	p, err := selinux.Load(read)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const key = "/etc/pki/libvirt/private/serverkey.pem"
+	for _, c := range []struct {
+		name   string
+		mode   selinux.Mode
+		labels map[string]string // others are the policy's; "-" has none
+		want   []string
+	}{
+		{name: "all as the policy has it", mode: selinux.Enforcing},
+		{name: "moved from root's home", mode: selinux.Enforcing, labels: map[string]string{key: "unconfined_u:object_r:admin_home_t:s0"},
+			want: []string{"warning " + key + ": its SELinux type is admin_home_t; the policy's for it is tls_privkey_t | restorecon -v " + key}},
+		{name: "a key with the type of certificates", mode: selinux.Permissive, labels: map[string]string{key: "system_u:object_r:cert_t:s0\x00"},
+			want: []string{"warning " + key + ": its SELinux type is cert_t; the policy's for it is tls_privkey_t (SELinux is permissive here: what the policy denies is " +
+				"only logged) | restorecon -v " + key}},
+		{name: "another user and level", mode: selinux.Enforcing, labels: map[string]string{key: "x_u:object_r:tls_privkey_t:s0:c1"}},
+		{name: "a type that restorecon leaves alone", mode: selinux.Enforcing, labels: map[string]string{key: "u:r:svirt_image_t:s0"},
+			want: []string{"warning " + key + ": its SELinux type is svirt_image_t; the policy's for it is tls_privkey_t | restorecon -F -v " + key}},
+		{name: "none", mode: selinux.Enforcing, labels: map[string]string{key: "-"},
+			want: []string{"warning " + key + ": it has no SELinux label; the policy's for it is tls_privkey_t | restorecon -v " + key}},
+		{name: "none, and no SELinux", labels: map[string]string{key: "-"}},
+		{name: "SELinux is switched off", mode: selinux.Disabled, labels: map[string]string{key: "u:r:x_t:s0"}},
+		{name: "the policy sets none", mode: selinux.Enforcing, labels: map[string]string{"/etc/pki/CA/cacrl.pem": "u:r:x_t:s0"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := Labels{Expected: p.Label, Customizable: p.Customizable, Mode: c.mode, Read: func(path string) (string, error) {
+				switch label := c.labels[path]; label {
+				case "":
+					return p.Label(path, 0)
+				case "-":
+					return "", ErrNoLabel
+				default:
+					return label, nil
+				}
+			}}
+			found, unchecked := AuditLabels(system(nil), Place{Kind: Libvirt}, l, func(p string) string { return p })
+			var got []string
+			for _, f := range found {
+				got = append(got, f.Severity.String()+" "+f.Subject+": "+f.Message+" | "+f.Remedy)
+			}
+			if d := cmp.Diff(c.want, got); d != "" || len(unchecked) > 0 {
+				t.Errorf("%s%q", d, unchecked)
+			}
+		})
+	}
+	delete(policy, "/etc/selinux/t/contexts/files/file_contexts")
+	policy["/etc/selinux/t/contexts/files/file_contexts"] = "/etc/pki(?!/x)(/.*)? u:r:x_t:s0\n"
+	if p, err = selinux.Load(read); err != nil {
+		t.Fatal(err)
+	}
+	l := Labels{Expected: p.Label, Mode: selinux.Enforcing, Read: func(string) (string, error) { return "u:r:x_t:s0", nil }}
+	if found, unchecked := AuditLabels(system(nil), Place{Kind: Libvirt}, l, func(p string) string { return p }); len(found) > 0 || len(unchecked) == 0 {
+		t.Errorf("an expression that is not understood: %v, %q", found, unchecked)
 	}
 }
 

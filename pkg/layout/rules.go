@@ -69,14 +69,16 @@ var (
 			"$HOME/.pki/libvirt/cacert.pem and then for the system's.",
 		Remedy: "mv ~/.pki/cacert.pem ~/.pki/libvirt/cacert.pem",
 		Good:   "~/.pki/libvirt/cacert.pem", Bad: "~/.pki/cacert.pem", Source: "libvirt virNetTLSContextLocateCredentials"}
-	ruleLabel = finding.Rule{ID: "selinux-label", Title: "A credential file has an unusual SELinux label",
-		Severity: finding.Note, Effect: finding.NoEffect,
-		Text: "Where SELinux is on, the daemons and QEMU are confined and may read certificates by their label, usually cert_t. A file that was moved there with mv " +
-			"keeps the label of where it came from, such as admin_home_t, and the daemon may be denied what root may read; libvirt neither labels " +
-			"these files nor looks. What the policy of the machine allows is not judged.",
+	ruleLabel = finding.Rule{ID: "selinux-label", Title: "A credential file has another SELinux label than the policy's",
+		Severity: finding.Warning, Effect: finding.NoEffect,
+		Text: "Where SELinux is on, the daemons and QEMU are confined and may read files by their labels. Which type a path has, the policy's file_contexts says: " +
+			"cert_t for /etc/pki in Fedora's, tls_privkey_t for the private directories in the reference policy. A file that was moved there with mv keeps the label of " +
+			"where it came from, such as admin_home_t, and the daemon may be denied what root may read; libvirt neither labels these files nor looks. What the policy " +
+			"allows is not judged. Where the policy is not at hand, another type than cert_t is a note.",
 		LibvirtMessages: []string{"Cannot read certificate '{path}': Permission denied", "Cannot read private key '{path}': Permission denied"},
 		Remedy:          "restorecon -Rv /etc/pki; ausearch -m avc -ts recent shows what was denied",
-		Good:            "serverkey.pem with cert_t", Bad: "serverkey.pem with admin_home_t, moved from /root", Source: "SELinux reference policy, cert_t; restorecon(8)"}
+		Good:            "serverkey.pem with the type that matchpathcon prints", Bad: "serverkey.pem with admin_home_t, moved from /root",
+		Source: "selabel_file(5), matchpathcon(8), restorecon(8)"}
 )
 
 // Rules gives the rules of this package.

@@ -188,6 +188,9 @@ func (t *Tree) holds(c Condition) Truth {
 	if conditionKinds[kind] && !t.kept(c.Value) {
 		return Unknown
 	}
+	if t.sparse && (kind == "PathExistsGlob" || kind == "DirectoryNotEmpty" || kind == "FileNotEmpty") {
+		return Unknown
+	}
 	real, info, err := t.resolve(c.Value)
 	switch kind {
 	case "PathExists":

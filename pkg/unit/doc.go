@@ -15,6 +15,10 @@
 // with libvirtd 9.0.0, 11.3.0 and 12.8.0. virtproxyd was not at hand; that it has no --listen is taken
 // from libvirt's documentation.
 //
-// Not done: templates and instances, conditions (ConditionPathExists= and its likes), generators, presets (they decide
-// what an installation enables, not what is enabled), and specifiers that depend on the running machine.
+// Presets, and what the first boot of an image enables, are those of systemctl list-unit-files and systemctl preset-all; [NewUser] gives
+// the units of a user's manager. Conditions and asserts are worked out as far as files tell, see [Tree.Holds], and were
+// compared with systemd-analyze condition; a socket or service whose condition fails is left out of the survey's prediction.
+//
+// Not done: running generators (units that they have written are read), conditions about the running machine, and
+// specifiers that depend on it.
 package unit

@@ -40,18 +40,6 @@ var systemPlaces = []place{
 	{"/run/systemd/generator.late", generator},
 }
 
-// SearchPath lists the directories of the system's units, the first wins.
-// The slice is the caller's.
-func SearchPath() []string { return paths(systemPlaces) }
-
-func paths(places []place) []string {
-	var out []string
-	for _, p := range places {
-		out = append(out, p.path)
-	}
-	return out
-}
-
 // A User is where an ordinary user's manager looks for units; see [NewUser].
 type User struct {
 	// Home is the home directory. Config and Data are $XDG_CONFIG_HOME and $XDG_DATA_HOME, empty: below Home, and Runtime is
@@ -82,9 +70,6 @@ func (u User) places() []place {
 	}
 	return all
 }
-
-// SearchPath lists the directories of a user's units, the first wins. The slice is the caller's.
-func (u User) SearchPath() []string { return paths(u.places()) }
 
 // New gives the system's units of the tree whose root is fsys; it should be able to read links (fs.ReadLinkFS), as that of
 // os.DirFS and that of os.Root are.

@@ -21,6 +21,15 @@ type Tree struct {
 	// specifiers are those that do not depend on the unit; user says that the units are a user's.
 	specifiers map[byte]string
 	user       bool
+	sparse     bool
+}
+
+// Sparse gives the tree as one that has only what concerns TLS of a machine: what a condition asks of other files is not known then, unless
+// it is whether they are there.
+func (t *Tree) Sparse() *Tree {
+	out := *t
+	out.sparse = true
+	return &out
 }
 
 // FS gives the files of which it is made.

@@ -21,16 +21,20 @@ func TestSearchPathsAreThoseOfSystemd(t *testing.T) {
 		name string
 		env  []string
 		args []string
-		want []string
+		want []place
 	}{
-		{"the system's", nil, nil, SearchPath()},
-		{"a user's", []string{"HOME=/h"}, []string{"--user"}, User{Home: "/h"}.SearchPath()},
+		{"the system's", nil, nil, systemPlaces},
+		{"a user's", []string{"HOME=/h"}, []string{"--user"}, User{Home: "/h"}.places()},
 		{"a user's with directories of their own", []string{"HOME=/h", "XDG_CONFIG_HOME=/c", "XDG_DATA_HOME=/d", "XDG_RUNTIME_DIR=/r"}, []string{"--user"},
-			User{Home: "/h", Config: "/c", Data: "/d", Runtime: "/r"}.SearchPath()},
+			User{Home: "/h", Config: "/c", Data: "/d", Runtime: "/r"}.places()},
 	} {
 		r := peer.Place{}.Run(t, slices.Concat(unset, c.env, []string{"systemd-analyze", "unit-paths"}, c.args)...)
 		got := slices.DeleteFunc(strings.Fields(r.Stdout), func(s string) bool { return s == "/lib/systemd/system" && !exists("/lib/systemd") })
-		if d := cmp.Diff(got, c.want); d != "" {
+		var want []string
+		for _, p := range c.want {
+			want = append(want, p.path)
+		}
+		if d := cmp.Diff(got, want); d != "" {
 			t.Errorf("%s (-systemd +ours)\n%s", c.name, d)
 		}
 	}

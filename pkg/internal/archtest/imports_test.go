@@ -22,7 +22,8 @@ var allowed = map[string][]string{
 	"pkg/chain":     {"pkg/certs", "pkg/crl", "pkg/dn", "pkg/internal/signature"},
 	"pkg/inventory": {"pkg/certs", "pkg/internal/durable", "pkg/internal/hint"},
 	"pkg/backup":    {"pkg/internal/archive"},
-	"pkg/layout":    {"pkg/certs", "pkg/internal/durable", "pkg/internal/hint"},
+	"pkg/selinux":   {},
+	"pkg/layout":    {"pkg/certs", "pkg/selinux", "pkg/internal/durable", "pkg/internal/hint"},
 	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
 	"pkg/verify": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/dnmatch", "pkg/dn",
 		"pkg/internal/signature", "pkg/internal/der"},
@@ -80,7 +81,7 @@ var allowed = map[string][]string{
 		"pkg/unit",
 		// As for probe.
 		"pkg/gnutls"},
-	"pkg/bundle": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/internal/durable", "pkg/internal/archive"},
+	"pkg/bundle": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/selinux", "pkg/conf", "pkg/verify", "pkg/internal/durable", "pkg/internal/archive"},
 
 	"pkg/internal/archive":   {},
 	"pkg/internal/der":       {},
@@ -91,7 +92,7 @@ var allowed = map[string][]string{
 	"pkg/internal/signature": {"pkg/internal/der"},
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
-		"pkg/layout", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "pkg/unit", "templates",
+		"pkg/layout", "pkg/selinux", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "pkg/unit", "templates",
 		"pkg/chain", "pkg/backup", "pkg/rotation", "pkg/renewal", "pkg/expiry", "pkg/scan", "pkg/revocation", "pkg/reload", "pkg/installation",
 		// Where the CA's key may be.
 		"pkg/token", "pkg/remote",
