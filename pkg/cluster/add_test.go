@@ -22,6 +22,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
@@ -56,10 +57,10 @@ func TestAddPutsTreesBesideTheOthers(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if got := states(t, a); got != "8 published" {
+	if got := crash.States(t, a); got != "8 published" {
 		t.Errorf("inventory: %s", got)
 	}
-	if n := accounted(t, dir, a); n != 1+2+6+4+4 {
+	if n := crash.Accounted(t, dir, a); n != 1+2+6+4+4 {
 		t.Errorf("%d certificates", n)
 	}
 }
@@ -70,7 +71,7 @@ func TestAddMakesANewDirectoryForOthers(t *testing.T) {
 	if _, err := add(t, s, a); err != nil {
 		t.Fatal(err)
 	}
-	if got := tree(t, filepath.Dir(s.Dir))[:3]; fmt.Sprint(got) != "[0755 ./ 0700 b/ 0755 b/admin/]" {
+	if got := crash.Tree(t, filepath.Dir(s.Dir))[:3]; fmt.Sprint(got) != "[0755 ./ 0700 b/ 0755 b/admin/]" {
 		t.Errorf("%v", got)
 	}
 }
@@ -85,14 +86,14 @@ func TestAddFillsAFlatDirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []string{"0700 ./", "0600 cacert.pem", "0600 servercert.pem", "0600 serverkey.pem"}
-	if d := cmp.Diff(want, tree(t, dir)); d != "" {
+	if d := cmp.Diff(want, crash.Tree(t, dir)); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 	s.Members = all[1:]
 	if _, err := add(t, s, a); err != nil {
 		t.Fatal(err)
 	}
-	if n := accounted(t, dir, a); n != 3 {
+	if n := crash.Accounted(t, dir, a); n != 3 {
 		t.Errorf("%d certificates", n)
 	}
 }
@@ -121,8 +122,8 @@ func TestAddOverwritesNothing(t *testing.T) {
 	write(half + "/serverkey.pem")
 	foreign := filepath.Join(t.TempDir(), "foreign")
 	write(foreign + "/cacert.pem")
-	before := [][]string{tree(t, dir), tree(t, flat), tree(t, half), tree(t, foreign)}
-	was := states(t, a)
+	before := [][]string{crash.Tree(t, dir), crash.Tree(t, flat), crash.Tree(t, half), crash.Tree(t, foreign)}
+	was := crash.States(t, a)
 
 	trees := func(name string) Spec {
 		return Spec{Dir: dir, Now: time.Now(), Members: []Member{{Name: name, Role: certs.Client}, {Name: "new", Role: certs.Client}}}
@@ -164,12 +165,12 @@ func TestAddOverwritesNothing(t *testing.T) {
 			t.Errorf("%s: hint %s, want %s", tt.name, got, tt.hint)
 		}
 	}
-	for i, after := range [][]string{tree(t, dir), tree(t, flat), tree(t, half), tree(t, foreign)} {
+	for i, after := range [][]string{crash.Tree(t, dir), crash.Tree(t, flat), crash.Tree(t, half), crash.Tree(t, foreign)} {
 		if d := cmp.Diff(before[i], after); d != "" {
 			t.Errorf("(-before +after):\n%s", d)
 		}
 	}
-	if got := states(t, a); got != was {
+	if got := crash.States(t, a); got != was {
 		t.Errorf("inventory: %s, was %s", got, was)
 	}
 }
@@ -234,13 +235,13 @@ func TestARequestIsCertifiedWithoutAKeyFile(t *testing.T) {
 		if got := strings.Join(made.Identities[0].Names, " "); got != "kvm7 kvm7.example.com 192.0.2.7" {
 			t.Errorf("names: %s", got)
 		}
-		walk(t, p.spec.tree(s.Members[0]), func(path string, text []byte, _ fs.FileInfo) {
+		crash.Walk(t, p.spec.tree(s.Members[0]), func(path string, text []byte, _ fs.FileInfo) {
 			if strings.Contains(string(text), "PRIVATE KEY") {
 				t.Errorf("%s holds a key", path)
 			}
 		})
 	}
-	if got := states(t, a); got != "3 published" {
+	if got := crash.States(t, a); got != "3 published" {
 		t.Errorf("inventory: %s", got)
 	}
 	// A peer has two certificates for libvirt and one for QEMU, all for the request's key.
@@ -254,7 +255,7 @@ func TestARequestIsCertifiedWithoutAKeyFile(t *testing.T) {
 		t.Fatalf("%+v, %v", made, err)
 	}
 	found := 0
-	walk(t, s.Dir, func(path string, text []byte, _ fs.FileInfo) {
+	crash.Walk(t, s.Dir, func(path string, text []byte, _ fs.FileInfo) {
 		cert, err := certs.ImportPEM(text)
 		if err == nil && certs.SameKey(cert.PublicKey, csr.Public) {
 			found++
@@ -292,29 +293,29 @@ func TestAddsOfSeveralProcessesLoseNothing(t *testing.T) {
 		group.Go(func() {
 			for i := range each {
 				client := fmt.Sprintf("client%d-%d", n, i)
-				if out, err := self("add", dir, dir, client).CombinedOutput(); err != nil {
+				if out, err := crash.Self("add", dir, dir, client).CombinedOutput(); err != nil {
 					t.Errorf("%s: %v: %s", client, err, out)
 				}
 			}
 			// All want the same: one gets it.
-			out, err := self("add", dir, dir, "wanted").CombinedOutput()
+			out, err := crash.Self("add", dir, dir, "wanted").CombinedOutput()
 			if err != nil && !strings.Contains(string(out), `wanted": it is there already`) {
 				t.Errorf("%v: %s", err, out)
 			}
-			out, err = self("add-flat", dir, filepath.Join(flat, "flat"), "wanted").CombinedOutput()
+			out, err = crash.Self("add-flat", dir, filepath.Join(flat, "flat"), "wanted").CombinedOutput()
 			if err != nil && !strings.Contains(string(out), "already there with other content") {
 				t.Errorf("%v: %s", err, out)
 			}
 		})
 	}
 	group.Wait()
-	if got, want := states(t, a), fmt.Sprintf("%d published", 1+processes*each+2); got != want {
+	if got, want := crash.States(t, a), fmt.Sprintf("%d published", 1+processes*each+2); got != want {
 		t.Errorf("inventory: %s, want %s", got, want)
 	}
-	if n := accounted(t, dir, a); n != 1+2+2*(processes*each+1) {
+	if n := crash.Accounted(t, dir, a); n != 1+2+2*(processes*each+1) {
 		t.Errorf("%d certificates", n)
 	}
-	if got := tree(t, filepath.Join(flat, "flat")); len(got) != 4 {
+	if got := crash.Tree(t, filepath.Join(flat, "flat")); len(got) != 4 {
 		t.Errorf("%v", got)
 	}
 	entries, err := os.ReadDir(dir)
@@ -423,7 +424,7 @@ func TestAnInterruptedAddIsFinishedOnlyIfTheSameIsWanted(t *testing.T) {
 	if _, err := add(t, s, a); err != nil {
 		t.Error(err)
 	}
-	if got := states(t, a); got != "2 issued, 3 published" {
+	if got := crash.States(t, a); got != "2 issued, 3 published" {
 		t.Errorf("inventory: %s", got)
 	}
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
@@ -48,7 +49,7 @@ func TestApplyOnAFullDiskSaysSoAndGoesOnAfterwards(t *testing.T) {
 		work := onDisk(t, d, base)
 		before := lying(t, work)
 		used := 0
-		walk(t, work, func(_ string, _ []byte, info fs.FileInfo) { used += int(info.Size()+4095) / 4096 * 4 })
+		crash.Walk(t, work, func(_ string, _ []byte, info fs.FileInfo) { used += int(info.Size()+4095) / 4096 * 4 })
 		d.fill(t, free+used)
 		r := d.program(t, "apply", on+"/work")
 		if worked = r.Exit == 0; !worked {
@@ -116,7 +117,7 @@ func TestApplyWithoutPermissionSaysWhereAndChangesNothing(t *testing.T) {
 	peer.Need(t, "setpriv")
 	top := peer.Dir(t)
 	exe := filepath.Join(top, "program")
-	binary, err := testProgram()
+	binary, err := crash.Program()
 	if err != nil {
 		t.Fatal(err)
 	}

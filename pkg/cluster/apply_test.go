@@ -19,6 +19,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
@@ -159,12 +160,12 @@ func TestNothingIsToBeDoneForWhatWasMade(t *testing.T) {
 	if got := summary(compared(t, c, a, time.Now(), Allowance{})); got != nil {
 		t.Errorf("%q", got)
 	}
-	was := tree(t, dir)
+	was := crash.Tree(t, dir)
 	done := applied(t, c, a, Application{})
 	if len(done.Done) > 0 || len(done.Left) > 0 {
 		t.Errorf("%+v", done)
 	}
-	if diff := cmp.Diff(was, tree(t, dir)); diff != "" {
+	if diff := cmp.Diff(was, crash.Tree(t, dir)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -339,7 +340,7 @@ func TestEveryDifferenceIsAStepWithItsReason(t *testing.T) {
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Errorf("-want +got:\n%s", diff)
 			}
-			was := tree(t, filepath.Join(dir, "c"))
+			was := crash.Tree(t, filepath.Join(dir, "c"))
 			done, err := c.Apply(context.Background(), a, Application{Now: now.Add(tt.at), Allow: tt.allow})
 			if err != nil {
 				t.Fatal(err)
@@ -349,7 +350,7 @@ func TestEveryDifferenceIsAStepWithItsReason(t *testing.T) {
 					t.Errorf("nothing is said to be left")
 				}
 				if len(ch.Steps) == ch.Blocked() {
-					if diff := cmp.Diff(was, tree(t, filepath.Join(dir, "c"))); diff != "" {
+					if diff := cmp.Diff(was, crash.Tree(t, filepath.Join(dir, "c"))); diff != "" {
 						t.Errorf("something was done:\n%s", diff)
 					}
 				}
@@ -360,7 +361,7 @@ func TestEveryDifferenceIsAStepWithItsReason(t *testing.T) {
 			}
 			unexposed(t, filepath.Join(dir, "c"))
 			if !slices.Contains(tt.want, "MODES") { // another CA's files are kept
-				accounted(t, filepath.Join(dir, "c"), a)
+				crash.Accounted(t, filepath.Join(dir, "c"), a)
 			}
 		})
 	}
@@ -398,7 +399,7 @@ func loose(want []string, got *[]string) []string {
 // unexposed checks that no key below dir is open to others, but the system's client keys.
 func unexposed(t testing.TB, dir string) {
 	t.Helper()
-	walk(t, dir, func(path string, text []byte, info fs.FileInfo) {
+	crash.Walk(t, dir, func(path string, text []byte, info fs.FileInfo) {
 		if strings.Contains(string(text), "PRIVATE KEY") && info.Mode().Perm()&0o077 != 0 && filepath.Base(path) != "clientkey.pem" && !strings.Contains(path, "/qemu/") {
 			t.Errorf("%s has mode %04o", path, info.Mode().Perm())
 		}
@@ -434,7 +435,7 @@ func runApply(dir string, step func(string)) error {
 // changed makes a cluster that differs from its file in many ways, to be copied.
 func changed(t *testing.T) string {
 	t.Helper()
-	dir := quickDir(t)
+	dir := crash.QuickDir(t)
 	c := parse(t, dir, before)
 	a := makeOf(t, c)
 	ctx := context.Background()
@@ -463,7 +464,7 @@ func changed(t *testing.T) string {
 // cloneTree copies a directory with owners and modes.
 func cloneTree(t *testing.T, from string) string {
 	t.Helper()
-	to := quickDir(t)
+	to := crash.QuickDir(t)
 	if out, err := exec.Command("cp", "-a", from+"/.", to).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
@@ -482,15 +483,15 @@ func TestApplyKilledAtEveryStep(t *testing.T) {
 		when := fmt.Sprintf("apply killed before step %d", n)
 		dir := cloneTree(t, base)
 		top := filepath.Join(dir, "c")
-		if !killed(t, n, "apply", dir) {
+		if !crash.Killed(t, n, "apply", dir) {
 			break
 		}
 		reached = n
-		closed(t, when, dir, "clientkey.pem", "serverkey.pem") // the server's was open before
+		crash.Closed(t, when, dir, "clientkey.pem", "serverkey.pem") // the server's was open before
 		a := open(t, top)
-		accounted(t, top, a)
+		crash.Accounted(t, top, a)
 		a.Close()
-		out, err := self("apply", dir).CombinedOutput()
+		out, err := crash.Self("apply", dir).CombinedOutput()
 		if err != nil && !strings.Contains(string(out), "nothing to do") {
 			t.Fatalf("%s: the second run: %v: %s", when, err, out)
 		}
@@ -519,16 +520,16 @@ func settled(t *testing.T, when, dir string) {
 	if got := compared(t, c, a, time.Now(), Allowance{}); len(got.Steps) > 0 {
 		t.Errorf("%s: still to be done: %q", when, summary(got))
 	}
-	noLeftovers(t, when, c.Dir)
+	crash.NoLeftovers(t, when, c.Dir)
 	unexposed(t, c.Dir)
-	accounted(t, c.Dir, a)
+	crash.Accounted(t, c.Dir, a)
 	entries, err := a.Inventory().List(context.Background(), inventory.Filter{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	serials, current := map[string]bool{}, map[string]int{}
 	lying := map[string]bool{}
-	walk(t, c.Dir, func(path string, text []byte, _ fs.FileInfo) {
+	crash.Walk(t, c.Dir, func(path string, text []byte, _ fs.FileInfo) {
 		if !strings.Contains(path, ".old-") {
 			lying[string(text)] = true
 		}
@@ -561,7 +562,7 @@ func TestTwoAppliesAtOnceDoEverythingOnce(t *testing.T) {
 	outs := make([]string, 3)
 	for i := range outs {
 		group.Go(func() {
-			out, _ := self("apply", dir).CombinedOutput()
+			out, _ := crash.Self("apply", dir).CombinedOutput()
 			outs[i] = string(out)
 		})
 	}
@@ -616,13 +617,13 @@ func TestAClockThatWasSetBackIsSaid(t *testing.T) {
 	dir := t.TempDir()
 	c := parse(t, dir, before)
 	a := makeOf(t, c)
-	was := tree(t, dir)
+	was := crash.Tree(t, dir)
 	_, err := c.Apply(context.Background(), a, Application{Now: time.Now().Add(-48 * time.Hour)})
 	var back *ClockError
 	if !errors.As(err, &back) || !strings.Contains(err.Error(), "by this machine's clock, but the inventory has a certificate of") {
 		t.Errorf("%v", err)
 	}
-	if diff := cmp.Diff(was, tree(t, dir)); diff != "" {
+	if diff := cmp.Diff(was, crash.Tree(t, dir)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -741,7 +742,7 @@ func caKey(t testing.TB, dir string) crypto.Signer {
 func contents(t testing.TB, dir string) map[string]string {
 	t.Helper()
 	out := map[string]string{}
-	walk(t, dir, func(path string, text []byte, info fs.FileInfo) {
+	crash.Walk(t, dir, func(path string, text []byte, info fs.FileInfo) {
 		out[path] = info.Mode().String() + " " + string(text)
 	})
 	return out

@@ -2,19 +2,13 @@ package cluster
 
 import (
 	"context"
-	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
-	"sort"
-	"strings"
 	"testing"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
-	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 )
 
@@ -111,95 +105,4 @@ func add(t testing.TB, s Spec, a *ca.Authority) (Made, error) {
 		return Made{}, err
 	}
 	return p.Add(context.Background(), Options{})
-}
-
-// tree lists what lies below dir, with modes: "0600 admin/etc/pki/...".
-func tree(t testing.TB, dir string) []string {
-	t.Helper()
-	var out []string
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		rel, _ := filepath.Rel(dir, path)
-		if d.IsDir() {
-			rel += "/"
-		}
-		out = append(out, fmt.Sprintf("%04o %s", info.Mode().Perm(), rel))
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	sort.Slice(out, func(i, j int) bool { return out[i][5:] < out[j][5:] })
-	return out
-}
-
-// states counts the inventory's entries by state.
-func states(t testing.TB, a *ca.Authority) string {
-	t.Helper()
-	entries, err := a.Inventory().List(context.Background(), inventory.Filter{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := map[inventory.State]int{}
-	for _, e := range entries {
-		n[e.State]++
-	}
-	var out []string
-	for _, s := range []inventory.State{inventory.Issued, inventory.Published, inventory.Abandoned} {
-		if n[s] > 0 {
-			out = append(out, fmt.Sprintf("%d %s", n[s], s))
-		}
-	}
-	return strings.Join(out, ", ")
-}
-
-// accounted checks that every certificate below dir is in the inventory, and gives the number of them.
-func accounted(t testing.TB, dir string, a *ca.Authority) int {
-	t.Helper()
-	entries, err := a.Inventory().List(context.Background(), inventory.Filter{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	known := map[string]bool{string(a.BundlePEM()): true}
-	for _, e := range entries {
-		known[string(e.PEM)] = true
-	}
-	count := 0
-	walk(t, dir, func(path string, text []byte, _ fs.FileInfo) {
-		if strings.HasPrefix(string(text), "-----BEGIN CERTIFICATE-----") {
-			count++
-			if !known[string(text)] {
-				t.Errorf("%s: this certificate is not in the inventory", path)
-			}
-		}
-	})
-	return count
-}
-
-// walk visits all regular files.
-func walk(t testing.TB, dir string, visit func(path string, text []byte, info fs.FileInfo)) {
-	t.Helper()
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		info, err := d.Info()
-		if err != nil {
-			return err
-		}
-		text, err := os.ReadFile(path)
-		if err == nil {
-			visit(path, text, info)
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
@@ -15,7 +16,7 @@ import (
 
 // build makes the program as it is shipped, once for all tests.
 var build = sync.OnceValues(func() (string, error) {
-	return goBuild("virt-pki", "build", "-o", "virt-pki", "github.com/virt-pki/virt-pki/cmd/virt-pki")
+	return crash.Build("virt-pki", "build", "-o", "virt-pki", "github.com/virt-pki/virt-pki/cmd/virt-pki")
 })
 
 // binary gives the path of the built program.

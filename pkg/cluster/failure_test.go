@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
@@ -36,7 +37,7 @@ func newDisk(t *testing.T) disk {
 // program runs the test binary there, see the function of that name.
 func (d disk) program(t *testing.T, what string, args ...string) peer.Result {
 	t.Helper()
-	exe, err := testProgram()
+	exe, err := crash.Program()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +121,7 @@ func TestAFullDiskIsSaidAndNothingIsLeft(t *testing.T) {
 		})
 	}
 	// What was issued and could not be written is given up.
-	if got := states(t, a); !strings.HasPrefix(got, "3 published, ") || strings.Contains(got, "issued") {
+	if got := crash.States(t, a); !strings.HasPrefix(got, "3 published, ") || strings.Contains(got, "issued") {
 		t.Errorf("inventory: %s", got)
 	}
 }
@@ -160,7 +161,7 @@ func TestAMountPointIsNotReplaced(t *testing.T) {
 		t.Errorf("%v\nwant %s", r, want)
 	}
 	empty(t, d.outside)
-	for _, line := range tree(t, filepath.Dir(d.outside)) {
+	for _, line := range crash.Tree(t, filepath.Dir(d.outside)) {
 		if strings.Contains(line, "virt-pki-") {
 			t.Errorf("left: %s", line)
 		}
@@ -172,7 +173,7 @@ func TestAnotherUsersDirectoryIsNotWrittenTo(t *testing.T) {
 	peer.Need(t, "setpriv")
 	top := peer.Dir(t)
 	exe := filepath.Join(top, "program") // nobody cannot enter where go test puts the binary
-	binary, err := testProgram()
+	binary, err := crash.Program()
 	if err != nil {
 		t.Fatal(err)
 	}

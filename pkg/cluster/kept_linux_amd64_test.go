@@ -15,6 +15,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/crl"
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 )
 
 // numberAt gives the number of the list in a file, nil where there is no file; what is no list fails the test.
@@ -38,7 +39,7 @@ func numberAt(t *testing.T, when, file string) *big.Int {
 // goes back, and the same once more completes it.
 func TestRevokeAndPublishKilledAtEveryWrite(t *testing.T) {
 	ctx := context.Background()
-	dir, a := clusterIn(t, quickDir(t))
+	dir, a := clusterIn(t, crash.QuickDir(t))
 	lists := []string{filepath.Join(dir, AuthorityName, "cacrl.pem")}
 	for _, s := range spotsIn(t, dir) {
 		lists = append(lists, s.Shown(s.Paths(certs.Client).CRL))
@@ -50,7 +51,7 @@ func TestRevokeAndPublishKilledAtEveryWrite(t *testing.T) {
 			when := fmt.Sprintf("%s killed before change %d", verb, n)
 			client := fmt.Sprintf("%s%d", verb, n)
 			issueDirectly(t, a, client)
-			reached, call := traced(t, n, self("kept", verb, dir, client))
+			reached, call := traced(t, n, crash.Self("kept", verb, dir, client))
 			if !reached {
 				break
 			}
@@ -65,13 +66,13 @@ func TestRevokeAndPublishKilledAtEveryWrite(t *testing.T) {
 					}
 					seen[file] = number
 				}
-				accounted(t, dir, a)
+				crash.Accounted(t, dir, a)
 			}
 			check(when)
 			if verb == "list" { // dates rise by a second with each
 				time.Sleep(20 * time.Millisecond)
 			}
-			if out, err := self("kept", verb, dir, client).CombinedOutput(); err != nil {
+			if out, err := crash.Self("kept", verb, dir, client).CombinedOutput(); err != nil {
 				t.Fatalf("%s: once more: %v: %s", when, err, out)
 			}
 			check(when + ", once more")
@@ -98,8 +99,8 @@ func TestRevokeAndPublishKilledAtEveryWrite(t *testing.T) {
 
 // A backup that is killed leaves none, or a whole one; a restoration no directory, or a whole authority.
 func TestExportAndImportKilledAtEveryWrite(t *testing.T) {
-	dir, a := clusterIn(t, quickDir(t))
-	top := quickDir(t)
+	dir, a := clusterIn(t, crash.QuickDir(t))
+	top := crash.QuickDir(t)
 	file := filepath.Join(top, "whole.age")
 	if err := runKept([]string{"export", dir, file}); err != nil {
 		t.Fatal(err)
@@ -107,21 +108,21 @@ func TestExportAndImportKilledAtEveryWrite(t *testing.T) {
 	for _, verb := range []string{"export", "import"} {
 		changes := 0
 		for n := 1; ; n++ {
-			above := quickDir(t)
+			above := crash.QuickDir(t)
 			made := filepath.Join(above, "made")
 			args := []string{"kept", verb, dir, made}
 			if verb == "import" {
 				args = []string{"kept", verb, made, file}
 			}
-			reached, call := traced(t, n, self(args[0], args[1:]...))
+			reached, call := traced(t, n, crash.Self(args[0], args[1:]...))
 			if !reached {
 				break
 			}
 			changes++
 			when := fmt.Sprintf("%s killed before change %d (%s)", verb, n, call)
-			closed(t, when, above)
+			crash.Closed(t, when, above)
 			if _, err := os.Lstat(made); err != nil { // not published: once more
-				if out, err := self(args[0], args[1:]...).CombinedOutput(); err != nil {
+				if out, err := crash.Self(args[0], args[1:]...).CombinedOutput(); err != nil {
 					t.Fatalf("%s: once more: %v: %s", when, err, out)
 				}
 			}
@@ -136,12 +137,12 @@ func TestExportAndImportKilledAtEveryWrite(t *testing.T) {
 				f.Close()
 				continue
 			}
-			noLeftovers(t, when, above)
+			crash.NoLeftovers(t, when, above)
 			b, err := opened(made)
 			if err != nil {
 				t.Fatalf("%s: once more: %v", when, err)
 			}
-			if got, want := states(t, b), states(t, a); got != want {
+			if got, want := crash.States(t, b), crash.States(t, a); got != want {
 				t.Errorf("%s: once more: %s, want %s", when, got, want)
 			}
 			b.Close()

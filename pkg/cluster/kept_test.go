@@ -12,6 +12,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/backup"
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/revocation"
 )
@@ -113,7 +114,7 @@ func TestRevokeAndPublishOnAFullOrReadOnlyDisk(t *testing.T) {
 			if now := before(); now != was && !strings.HasSuffix(now, "-----END X509 CRL-----\n") {
 				t.Errorf("%s, %d KiB free: the list is %q", verb, free, now)
 			}
-			noLeftovers(t, verb, filepath.Join(d.outside, "cluster"))
+			crash.NoLeftovers(t, verb, filepath.Join(d.outside, "cluster"))
 		}
 		if refused == 0 {
 			t.Errorf("%s: it never was full", verb)

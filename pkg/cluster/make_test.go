@@ -16,6 +16,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
@@ -31,7 +32,7 @@ func TestMakeMakesExactlyThis(t *testing.T) {
 	made := makeAll(t, flatSpec(t, dir), caSpec(t), Options{})
 	want := append(append([]string{"0700 ./"}, authorityTree...), "0600 cacert.pem", "0600 clientcert.pem", "0600 clientkey.pem",
 		"0600 servercert.pem", "0600 serverkey.pem")
-	if d := cmp.Diff(want, tree(t, dir)); d != "" {
+	if d := cmp.Diff(want, crash.Tree(t, dir)); d != "" {
 		t.Errorf("flat (-want +got):\n%s", d)
 	}
 	if len(made.Identities) != 2 || made.Proof.Pairs != 1 || made.Proof.Handshakes != 1 || len(made.Proof.Versions) != 3 {
@@ -69,7 +70,7 @@ func TestMakeMakesExactlyThis(t *testing.T) {
 	want = append(append(want, side("kvm1.example.com", "server", "0600")...), side("kvm1.example.com", "client", "0644")...)
 	want = append(append(want, side("kvm2.example.com", "server", "0600")...), side("admin", "client", "0644")...)
 	sort.Slice(want, func(i, j int) bool { return want[i][5:] < want[j][5:] })
-	if d := cmp.Diff(want, tree(t, dir)); d != "" {
+	if d := cmp.Diff(want, crash.Tree(t, dir)); d != "" {
 		t.Errorf("trees (-want +got):\n%s", d)
 	}
 	// Without the right to give files away the keys for QEMU stay closed, and it is said of which.
@@ -82,7 +83,7 @@ func TestMakeMakesExactlyThis(t *testing.T) {
 		t.Errorf("closed (-want +got):\n%s", d)
 	}
 	// The CA's in the authority and in three layouts of three trees, and four identities' in three layouts.
-	if n := accounted(t, dir, open(t, dir)); n != 1+3*3+3*4 {
+	if n := crash.Accounted(t, dir, open(t, dir)); n != 1+3*3+3*4 {
 		t.Errorf("%d certificates", n)
 	}
 }
@@ -154,7 +155,7 @@ func TestMakeTakesThePlaceOfNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	before := tree(t, above)
+	before := crash.Tree(t, above)
 	for _, tt := range []struct {
 		dir, want, hint string
 	}{
@@ -178,7 +179,7 @@ func TestMakeTakesThePlaceOfNothing(t *testing.T) {
 			t.Errorf("%s: hint %s, want %s", tt.dir, got, tt.hint)
 		}
 	}
-	if d := cmp.Diff(before, tree(t, above)); d != "" {
+	if d := cmp.Diff(before, crash.Tree(t, above)); d != "" {
 		t.Errorf("(-before +after):\n%s", d)
 	}
 	// An empty directory is as good as none.
@@ -244,7 +245,7 @@ func TestTwoMakesAtOnce(t *testing.T) {
 	if good != 1 {
 		t.Errorf("%d made it", good)
 	}
-	if n := accounted(t, dir, open(t, dir)); n != 4 {
+	if n := crash.Accounted(t, dir, open(t, dir)); n != 4 {
 		t.Errorf("%d certificates", n)
 	}
 	if left, err := os.ReadDir(filepath.Dir(dir)); err != nil || len(left) != 1 {

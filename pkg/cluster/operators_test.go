@@ -17,6 +17,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 )
@@ -102,7 +103,7 @@ func runPublisher(args []string) error {
 func TestEightProcessesIssueAtOnce(t *testing.T) {
 	for _, where := range []string{"SQLite", "PostgreSQL"} {
 		t.Run(where, func(t *testing.T) {
-			dir, a := clusterIn(t, quickDir(t))
+			dir, a := clusterIn(t, crash.QuickDir(t))
 			authority := filepath.Join(dir, AuthorityName)
 			if where == "PostgreSQL" {
 				a.Close()
@@ -128,11 +129,11 @@ func TestEightProcessesIssueAtOnce(t *testing.T) {
 			var operators, publishers []*exec.Cmd
 			var serials, lists []*bytes.Buffer
 			for range 2 {
-				cmd, out := start(self("publish", authority, ended))
+				cmd, out := start(crash.Self("publish", authority, ended))
 				publishers, lists = append(publishers, cmd), append(lists, out)
 			}
 			for n := range processes {
-				cmd, out := start(self("operate", authority, fmt.Sprintf("operator%d", n), strconv.Itoa(each)))
+				cmd, out := start(crash.Self("operate", authority, fmt.Sprintf("operator%d", n), strconv.Itoa(each)))
 				operators, serials = append(operators, cmd), append(serials, out)
 			}
 			for n, cmd := range operators {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -22,17 +22,6 @@ import (
 // nobodysFiles gives the layout of users to nobody.
 var nobodysFiles = layout.WriteOptions{SetOwners: true, UID: 65534, GID: 65534,
 	LookupGroup: func(string) (int, error) { return 0, nil }}
-
-// copyTree copies what is in a directory into another one, with owners and modes, as root lays a tree over a machine.
-func copyTree(t testing.TB, from, to string) {
-	t.Helper()
-	if err := os.MkdirAll(to, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := exec.Command("cp", "-a", from+"/.", to).CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-}
 
 // connects checks that a real daemon with these options comes up, that a real client gets in, and that neither has
 // anything to complain about.
@@ -63,7 +52,7 @@ func system(t *testing.T, what string, tree string, roots []peer.Root) {
 	}
 	m := peer.NewMachine(t)
 	m.AddHost(t, "127.0.0.1", host) // the daemon asks for its own name
-	copyTree(t, tree+"/etc/pki", m.Path("/etc/pki"))
+	crash.CopyTree(t, tree+"/etc/pki", m.Path("/etc/pki"))
 	for _, root := range roots {
 		here := peer.Place{Machine: m, Root: root.Dir}
 		connects(t, what+" on "+root.Libvirt, peer.Options{Place: here, DefaultPaths: true, Conf: []string{"-unix_sock_dir"}}, here)
@@ -104,7 +93,7 @@ func TestRealProgramsTakeEveryKeyTypeInEveryLayout(t *testing.T) {
 			system(t, "system", tree, roots)
 
 			home := peer.Dir(t)
-			copyTree(t, tree+"/home/nobody", home)
+			crash.CopyTree(t, tree+"/home/nobody", home)
 			peer.Own(t, home, "nobody") // the home itself; what is in it belongs to nobody already
 			nobody := peer.Place{User: "nobody", Home: home}
 			connects(t, "user", peer.Options{Place: nobody, DefaultPaths: true}, nobody)
@@ -382,9 +371,9 @@ func TestTheReferenceValidatorPasses(t *testing.T) {
 			root := peer.NeedRootFS(t, name)
 			m := peer.NewMachine(t)
 			m.AddHost(t, "127.0.0.1", host)
-			copyTree(t, tree+"/etc/pki", m.Path("/etc/pki"))
+			crash.CopyTree(t, tree+"/etc/pki", m.Path("/etc/pki"))
 			home := peer.Dir(t)
-			copyTree(t, tree+"/home/nobody", home)
+			crash.CopyTree(t, tree+"/home/nobody", home)
 			peer.Own(t, home, "nobody")
 			for what, r := range map[string]peer.Result{
 				"system": peer.Place{Machine: m, Root: root}.Run(t, "virt-pki-validate", "--system"),

@@ -16,6 +16,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/renewal"
@@ -157,7 +158,7 @@ func TestPostgreSQLGoneAtEveryMessage(t *testing.T) {
 	server := peer.StartPostgreSQL(t)
 	direct := server.Database(t, "inventory")
 	way := newWire(t, direct)
-	dir := filepath.Join(quickDir(t), "cluster")
+	dir := filepath.Join(crash.QuickDir(t), "cluster")
 	makeAll(t, treeSpec(t, dir), caSpec(t), Options{})
 	authority := filepath.Join(dir, AuthorityName)
 	if _, err := ca.MoveInventory(ctx, authority, direct); err != nil {
@@ -205,7 +206,7 @@ func TestPostgreSQLGoneAtEveryMessage(t *testing.T) {
 			_, err := renewal.Run(ctx, a, renewal.Request{Spots: spotsIn(t, dir), Select: func(e inventory.Entry) bool { return e.Host == "admin" }, Now: time.Now()})
 			return err
 		}, func(int) error {
-			pairs(t, "renewed", dir)
+			crash.Pairs(t, "renewed", spotsIn(t, dir))
 			entries, err := sure.Inventory().List(ctx, inventory.Filter{Host: "admin", States: []inventory.State{inventory.Published}})
 			if err == nil && len(entries) != 1 {
 				err = fmt.Errorf("%d are published", len(entries))
@@ -271,7 +272,7 @@ func TestPostgreSQLGoneAtEveryMessage(t *testing.T) {
 			case !errors.As(err, &lost) || lost.Trouble != inventory.Unreachable || len(lost.Hints()) == 0 || strings.Contains(err.Error(), "panic"):
 				t.Errorf("%s: %v", when, err)
 			}
-			accounted(t, dir, sure)
+			crash.Accounted(t, dir, sure)
 			way.mend(-1)
 			again, err := unlocked(way.URL)
 			if err != nil {
@@ -285,8 +286,8 @@ func TestPostgreSQLGoneAtEveryMessage(t *testing.T) {
 			if err != nil {
 				t.Errorf("%s: afterwards: %v", when, err)
 			}
-			noLeftovers(t, when, dir)
-			accounted(t, dir, sure)
+			crash.NoLeftovers(t, when, dir)
+			crash.Accounted(t, dir, sure)
 		}
 		if cuts < 5 {
 			t.Errorf("%s: only %d moments", op.name, cuts)
@@ -299,17 +300,17 @@ func TestPostgreSQLGoneAtEveryMessage(t *testing.T) {
 func TestMovingTheInventoryLosesNothing(t *testing.T) {
 	ctx := context.Background()
 	way := newWire(t, peer.StartPostgreSQL(t).Database(t, "inventory"))
-	dir := filepath.Join(quickDir(t), "cluster")
+	dir := filepath.Join(crash.QuickDir(t), "cluster")
 	makeAll(t, treeSpec(t, dir), caSpec(t), Options{})
 	authority := filepath.Join(dir, AuthorityName)
 	check := func(when string, shared bool) {
 		t.Helper()
 		a := open(t, dir)
 		defer a.Close()
-		if got := states(t, a); got != "4 published" {
+		if got := crash.States(t, a); got != "4 published" {
 			t.Errorf("%s: %s", when, got)
 		}
-		accounted(t, dir, a)
+		crash.Accounted(t, dir, a)
 		if inventory.IsPostgres(a.Inventory().Path()) != shared {
 			t.Errorf("%s: it is in %s", when, a.Inventory().Path())
 		}

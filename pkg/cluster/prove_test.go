@@ -14,6 +14,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/proof"
 )
@@ -104,7 +105,7 @@ func TestAFailingProofPublishesNothing(t *testing.T) {
 			if step != "prove" {
 				return
 			}
-			walk(t, above, func(path string, text []byte, _ os.FileInfo) {
+			crash.Walk(t, above, func(path string, text []byte, _ os.FileInfo) {
 				if filepath.Base(path) == "clientcert.pem" && !strings.HasPrefix(path, dir+"/admin") {
 					if err := os.WriteFile(path, []byte("garbage"), 0o600); err != nil {
 						t.Error(err)
@@ -126,7 +127,7 @@ func TestAFailingProofPublishesNothing(t *testing.T) {
 
 	// The same when adding: the inventory knows that they were given up.
 	makeAll(t, treeSpec(t, dir), caSpec(t), Options{})
-	before := tree(t, dir)
+	before := crash.Tree(t, dir)
 	a := open(t, dir)
 	for _, flat := range []bool{false, true} {
 		s := treeSpec(t, dir)
@@ -142,13 +143,13 @@ func TestAFailingProofPublishesNothing(t *testing.T) {
 			t.Fatalf("flat %v: %v, want a proof.Error", flat, err)
 		}
 	}
-	if d := cmp.Diff(before, tree(t, dir)); d != "" {
+	if d := cmp.Diff(before, crash.Tree(t, dir)); d != "" {
 		t.Errorf("(-before +after):\n%s", d)
 	}
 	if _, err := os.Lstat(filepath.Join(above, "flat")); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("the flat directory was left: %v", err)
 	}
-	if got, want := states(t, a), "4 published, 4 abandoned"; got != want {
+	if got, want := crash.States(t, a), "4 published, 4 abandoned"; got != want {
 		t.Errorf("inventory: %s, want %s", got, want)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
@@ -30,7 +31,7 @@ func TestReloadProvesWhatIsServed(t *testing.T) {
 	must(t, "init", "--no-passphrase", "--out", out, "--server", "localhost,127.0.0.1")
 	must(t, "issue", "server", "localhost,127.0.0.1", "--no-passphrase", "--pkipath", own, "--authority", authority)
 	machine := peer.NewMachine(t)
-	copyTree(t, filepath.Join(out, "localhost/etc/pki"), machine.Path("/etc/pki"))
+	crash.CopyTree(t, filepath.Join(out, "localhost/etc/pki"), machine.Path("/etc/pki"))
 	place := peer.Place{Machine: machine}
 	renew := func() {
 		t.Helper()
@@ -76,7 +77,7 @@ func TestTheDrillProvesRevocation(t *testing.T) {
 	must(t, "init", "--no-passphrase", "--out", out, "--server", "localhost,127.0.0.1")
 	must(t, "issue", "client", "admin", "--no-passphrase", "--pkipath", admin, "--authority", authority)
 	machine := peer.NewMachine(t)
-	copyTree(t, filepath.Join(out, "localhost/etc/pki"), machine.Path("/etc/pki"))
+	crash.CopyTree(t, filepath.Join(out, "localhost/etc/pki"), machine.Path("/etc/pki"))
 	place := peer.Place{Machine: machine}
 	start := func(conf ...string) *peer.Libvirtd {
 		t.Helper()
@@ -111,7 +112,7 @@ func TestTheDrillProvesRevocation(t *testing.T) {
 	if strings.Count(r.Stdout, `"name": "revocation-drill"`) != 12 || strings.Count(r.Stdout, `"revoked": null`) != 2 {
 		t.Errorf("the inventory: %s", r.Stdout)
 	}
-	noLeftovers(t, "at the end", base)
+	crash.NoLeftovers(t, "at the end", base)
 	if r := virtPKI(t, "expiry", "--authority", authority); strings.Contains(r.Stdout, "revocation-drill") {
 		t.Errorf("expiry speaks of the drill: %s", r.Stdout)
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
@@ -72,7 +73,7 @@ func TestLibvirtdRefusesARevokedClientAfterServerUpdateTLS(t *testing.T) {
 		must(t, "issue", "client", name, "--no-passphrase", "--pkipath", filepath.Join(base, name), "--authority", authority)
 	}
 	machine := peer.NewMachine(t)
-	copyTree(t, filepath.Join(out, "localhost/etc/pki"), machine.Path("/etc/pki"))
+	crash.CopyTree(t, filepath.Join(out, "localhost/etc/pki"), machine.Path("/etc/pki"))
 	place := peer.Place{Machine: machine}
 	daemon := peer.Start(t, peer.Options{Place: place, DefaultPaths: true}).MustBeReady(t)
 	try := func(when string, bobIn bool) {

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
 	"github.com/virt-pki/virt-pki/pkg/internal/peer"
 )
 
@@ -93,7 +94,7 @@ func TestTheCAIsReplacedWithoutOneRefusedConnection(t *testing.T) {
 					must(t, "issue", "client", filepath.Base(dir), "--no-passphrase", "--pkipath", dir, "--authority", authority)
 				}
 				machine := peer.NewMachine(t)
-				copyTree(t, filepath.Join(out, "localhost/etc/pki"), machine.Path("/etc/pki"))
+				crash.CopyTree(t, filepath.Join(out, "localhost/etc/pki"), machine.Path("/etc/pki"))
 				place := peer.Place{Machine: machine, Root: root.Dir}
 				daemon := peer.Start(t, peer.Options{Place: place, DefaultPaths: true, Conf: []string{"-unix_sock_dir"}}).MustBeReady(t)
 				places := []string{"--authority", authority, "--root", machine.Path("/"), "--pkipath", admin, "--pkipath", bob, "--yes"}

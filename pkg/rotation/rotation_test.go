@@ -1,4 +1,4 @@
-package cluster
+package rotation_test
 
 import (
 	"bytes"
@@ -15,18 +15,34 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/cluster"
+	"github.com/virt-pki/virt-pki/pkg/internal/crash"
+	"github.com/virt-pki/virt-pki/pkg/internal/testcluster"
 	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
 	"github.com/virt-pki/virt-pki/pkg/inventory"
 	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/rotation"
 )
 
+// TestMain runs the test binary as the program of the tests when they ask for it.
+func TestMain(m *testing.M) {
+	crash.Main(m, "github.com/virt-pki/virt-pki/pkg/rotation", func(_ string, args []string, step func(string)) error { return runRotate(args[0], args[1], step) })
+}
+
+// flat is a server and a client in one flat directory.
+func flat(t testing.TB, dir string) cluster.Spec {
+	t.Helper()
+	s := testcluster.Spec(t, dir, layout.PkiPath)
+	s.Members = s.Members[1:]
+	return s
+}
+
 // successor is a new CA of another name, or with "" of the same.
 func successor(t testing.TB, subject string) ca.Successor {
 	t.Helper()
 	s := ca.Successor{Now: time.Now()}
 	if subject != "" {
-		s.Subject = name(t, subject)
+		s.Subject = testcluster.Name(t, subject)
 	}
 	return s
 }
@@ -46,7 +62,7 @@ func rotate(t testing.TB, a *ca.Authority, s rotation.Request) rotation.Result {
 func trusted(t testing.TB, dir string) map[string][]string {
 	t.Helper()
 	out := map[string][]string{}
-	for _, s := range spotsIn(t, dir) {
+	for _, s := range testcluster.Spots(t, dir) {
 		file := s.Shown(s.Paths(certs.Client).CA)
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -74,11 +90,10 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 		t.Run("subject "+subject, func(t *testing.T) {
 			t.Parallel()
 			dir := filepath.Join(t.TempDir(), "cluster")
-			makeAll(t, treeSpec(t, dir, layout.Libvirt, layout.QEMU), caSpec(t), Options{})
-			a := open(t, dir)
+			a := testcluster.Make(t, testcluster.Spec(t, dir, layout.Libvirt, layout.QEMU))
 			oldID, oldCA := a.ID(), a.CertDER()
-			spots := spotsIn(t, dir)
-			before := pairs(t, "before", dir)
+			spots := testcluster.Spots(t, dir)
+			before := crash.Pairs(t, "before", testcluster.Spots(t, dir))
 
 			r := rotate(t, a, rotation.Request{Spots: spots, Successor: successor(t, subject)})
 			if r.Stage != ca.TrustBoth || len(r.Changed) != 6 || r.Proof.Handshakes == 0 || len(r.Broken) != 0 {
@@ -93,27 +108,27 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 				t.Error("the new CA issues already")
 			}
 			// What is issued now has both CAs in its file, and is the old one's.
-			if _, err := add(t, Spec{Dir: filepath.Join(dir, "bob"), Kinds: []layout.Kind{layout.PkiPath}, Now: time.Now(), Members: []Member{{Name: "bob", Role: certs.Client}}}, a); err != nil {
+			if _, err := testcluster.Add(t, cluster.Spec{Dir: filepath.Join(dir, "bob"), Kinds: []layout.Kind{layout.PkiPath}, Now: time.Now(), Members: []cluster.Member{{Name: "bob", Role: certs.Client}}}, a); err != nil {
 				t.Fatal(err)
 			}
-			spots = spotsIn(t, dir)
+			spots = testcluster.Spots(t, dir)
 			var skipped *ca.StageError
 			if _, err := rotation.Advance(ctx, a, rotation.Request{Spots: spots, Stage: ca.SwitchOver, Now: time.Now()}); !errors.As(err, &skipped) || skipped.Next != ca.IssueNew {
 				t.Errorf("a stage is skipped: %v", err)
 			}
 
-			a = open(t, dir) // as another process would
+			a = testcluster.Open(t, dir) // as another process would
 			r = rotate(t, a, rotation.Request{Spots: spots, Stage: ca.IssueNew})
 			if r.Proof.Handshakes == 0 || a.ID() == oldID {
 				t.Errorf("%+v, %s", r, a.ID())
 			}
-			if b := open(t, dir); b.ID() != a.ID() || b.Fellow().ID() != oldID || !b.Fellow().Unlocked() {
+			if b := testcluster.Open(t, dir); b.ID() != a.ID() || b.Fellow().ID() != oldID || !b.Fellow().Unlocked() {
 				t.Error("another process sees another state")
 			}
-			if got := states(t, a); got != "8 published, 2 abandoned" {
+			if got := crash.States(t, a); got != "8 published, 2 abandoned" {
 				t.Errorf("inventory: %s", got)
 			}
-			for file, cert := range pairs(t, "issuing", dir) {
+			for file, cert := range crash.Pairs(t, "issuing", testcluster.Spots(t, dir)) {
 				if old := before[file]; old != nil && !bytes.Equal(old.Raw, cert.Raw) {
 					t.Errorf("%s changed", file)
 				}
@@ -123,7 +138,7 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 			if len(r.Renewed) != 8 || r.Proof.Handshakes == 0 {
 				t.Errorf("%+v", r)
 			}
-			for file, cert := range pairs(t, "switched", dir) {
+			for file, cert := range crash.Pairs(t, "switched", testcluster.Spots(t, dir)) {
 				if key, err := a.KeyOf(cert); err != nil || key.Authority != a.ID() {
 					t.Errorf("%s: %v %v", file, key, err)
 				}
@@ -138,7 +153,7 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 					t.Errorf("%s trusts %v, not %s", file, cas, a.ID())
 				}
 			}
-			b := open(t, dir)
+			b := testcluster.Open(t, dir)
 			if _, ok := b.Rotation(); ok || b.ID() != a.ID() || b.Fellow() != nil || !b.Unlocked() {
 				t.Error("the rotation is not over")
 			}
@@ -154,11 +169,11 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 					t.Errorf("%s is left", name)
 				}
 			}
-			if _, err := add(t, Spec{Dir: filepath.Join(dir, "eve"), Kinds: []layout.Kind{layout.PkiPath}, Now: time.Now(), Members: []Member{{Name: "eve", Role: certs.Client}}}, b); err != nil {
+			if _, err := testcluster.Add(t, cluster.Spec{Dir: filepath.Join(dir, "eve"), Kinds: []layout.Kind{layout.PkiPath}, Now: time.Now(), Members: []cluster.Member{{Name: "eve", Role: certs.Client}}}, b); err != nil {
 				t.Error(err)
 			}
-			noLeftovers(t, "at the end", dir)
-			closed(t, "at the end", filepath.Dir(dir), "clientkey.pem")
+			crash.NoLeftovers(t, "at the end", dir)
+			crash.Closed(t, "at the end", filepath.Dir(dir), "clientkey.pem")
 		})
 	}
 }
@@ -166,9 +181,8 @@ func TestRotateReplacesTheCAInFourStages(t *testing.T) {
 func TestRotateWaitsForWhoIsNotThere(t *testing.T) {
 	ctx := context.Background()
 	dir := filepath.Join(t.TempDir(), "cluster")
-	makeAll(t, treeSpec(t, dir, layout.Libvirt), caSpec(t), Options{})
-	a := open(t, dir)
-	all := spotsIn(t, dir)
+	a := testcluster.Make(t, testcluster.Spec(t, dir, layout.Libvirt))
+	all := testcluster.Spots(t, dir)
 	some := slices.DeleteFunc(slices.Clone(all), func(s layout.Spot) bool { return strings.Contains(s.Root, "admin") })
 	r, err := rotation.Advance(ctx, a, rotation.Request{Spots: some, Successor: successor(t, "CN=two"), Now: time.Now()})
 	if err != nil || r.Done || len(r.Lacks) != 1 || r.Lacks[0].Where != "client admin (libvirt)" || !r.Lacks[0].Unseen {
@@ -219,18 +233,17 @@ func TestARotationIsGivenUp(t *testing.T) {
 	ctx := context.Background()
 	for _, stages := range []int{1, 2} {
 		dir := filepath.Join(t.TempDir(), "cluster")
-		makeAll(t, treeSpec(t, dir, layout.Libvirt), caSpec(t), Options{})
-		a := open(t, dir)
+		a := testcluster.Make(t, testcluster.Spec(t, dir, layout.Libvirt))
 		id, before := a.ID(), trusted(t, dir)
 		for range stages {
-			rotate(t, a, rotation.Request{Spots: spotsIn(t, dir), Successor: successor(t, "CN=two")})
+			rotate(t, a, rotation.Request{Spots: testcluster.Spots(t, dir), Successor: successor(t, "CN=two")})
 		}
 		if stages == 2 {
-			if _, err := add(t, Spec{Dir: filepath.Join(dir, "bob"), Kinds: []layout.Kind{layout.PkiPath}, Now: time.Now(), Members: []Member{{Name: "bob", Role: certs.Client}}}, a); err != nil {
+			if _, err := testcluster.Add(t, cluster.Spec{Dir: filepath.Join(dir, "bob"), Kinds: []layout.Kind{layout.PkiPath}, Now: time.Now(), Members: []cluster.Member{{Name: "bob", Role: certs.Client}}}, a); err != nil {
 				t.Fatal(err)
 			}
 			var used *rotation.InUseError
-			if _, err := rotation.Abort(ctx, a, rotation.Request{Spots: spotsIn(t, dir), Now: time.Now()}); !errors.As(err, &used) || fmt.Sprint(used.Hosts) != "[bob]" {
+			if _, err := rotation.Abort(ctx, a, rotation.Request{Spots: testcluster.Spots(t, dir), Now: time.Now()}); !errors.As(err, &used) || fmt.Sprint(used.Hosts) != "[bob]" {
 				t.Errorf("given up: %v", err)
 			}
 			es, err := a.Inventory().ByHost(ctx, "bob")
@@ -238,17 +251,17 @@ func TestARotationIsGivenUp(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if _, err := rotation.Abort(ctx, a, rotation.Request{Spots: spotsIn(t, dir), Now: time.Now()}); err != nil {
+		if _, err := rotation.Abort(ctx, a, rotation.Request{Spots: testcluster.Spots(t, dir), Now: time.Now()}); err != nil {
 			t.Fatal(err)
 		}
 		if after := trusted(t, dir); fmt.Sprint(after) != fmt.Sprint(before) {
 			t.Errorf("trusted: %v", after)
 		}
-		b := open(t, dir)
+		b := testcluster.Open(t, dir)
 		if _, ok := b.Rotation(); ok || a.ID() != id || b.ID() != id || !a.Unlocked() {
 			t.Errorf("%s, %s", a.ID(), b.ID())
 		}
-		rotate(t, b, rotation.Request{Spots: spotsIn(t, dir), Successor: successor(t, "CN=three")})
+		rotate(t, b, rotation.Request{Spots: testcluster.Spots(t, dir), Successor: successor(t, "CN=three")})
 	}
 }
 
@@ -264,7 +277,7 @@ func TestRotateHoldsTheLimitsOfCAFiles(t *testing.T) {
 		{"a file that is too large", 0, 64 << 10, "bytes: libvirt reads no CA file of more than 65536"},
 	} {
 		dir := filepath.Join(t.TempDir(), "flat")
-		makeAll(t, flatSpec(t, dir), caSpec(t), Options{})
+		testcluster.Make(t, flat(t, dir)).Close()
 		file := dir + "/cacert.pem"
 		text, err := os.ReadFile(file)
 		if err != nil {
@@ -277,8 +290,8 @@ func TestRotateHoldsTheLimitsOfCAFiles(t *testing.T) {
 		if err := os.WriteFile(file, text, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		a := open(t, dir)
-		r, err := rotation.Advance(context.Background(), a, rotation.Request{Spots: spotsIn(t, dir), Successor: successor(t, "CN=two"), Now: time.Now()})
+		a := testcluster.Open(t, dir)
+		r, err := rotation.Advance(context.Background(), a, rotation.Request{Spots: testcluster.Spots(t, dir), Successor: successor(t, "CN=two"), Now: time.Now()})
 		var limit *rotation.LimitError
 		switch {
 		case c.want == "":
@@ -299,15 +312,14 @@ func TestRevocationListsWhileTheCAIsReplaced(t *testing.T) {
 	ctx := context.Background()
 	for _, subject := range []string{"", "CN=two"} {
 		dir := filepath.Join(t.TempDir(), "cluster")
-		makeAll(t, treeSpec(t, dir, layout.Libvirt), caSpec(t), Options{})
-		a := open(t, dir)
+		a := testcluster.Make(t, testcluster.Spec(t, dir, layout.Libvirt))
 		old, err := a.Inventory().ByHost(ctx, "admin")
 		if err != nil || a.Inventory().Revoke(ctx, old[0].Key, time.Now(), 1) != nil {
 			t.Fatal(err)
 		}
-		rotate(t, a, rotation.Request{Spots: spotsIn(t, dir), Successor: successor(t, subject)})
-		rotate(t, a, rotation.Request{Spots: spotsIn(t, dir)})
-		made, err := add(t, Spec{Dir: filepath.Join(dir, "bob"), Kinds: []layout.Kind{layout.PkiPath}, Now: time.Now(), Members: []Member{{Name: "bob", Role: certs.Client}}}, a)
+		rotate(t, a, rotation.Request{Spots: testcluster.Spots(t, dir), Successor: successor(t, subject)})
+		rotate(t, a, rotation.Request{Spots: testcluster.Spots(t, dir)})
+		made, err := testcluster.Add(t, cluster.Spec{Dir: filepath.Join(dir, "bob"), Kinds: []layout.Kind{layout.PkiPath}, Now: time.Now(), Members: []cluster.Member{{Name: "bob", Role: certs.Client}}}, a)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -339,7 +351,7 @@ func TestRevocationListsWhileTheCAIsReplaced(t *testing.T) {
 // runRotate is the program "rotate" of the tests: it does the next stage, or gives up, or does all that remain.
 func runRotate(dir, what string, step func(string)) error {
 	ctx := context.Background()
-	a, err := ca.Open(ctx, filepath.Join(dir, AuthorityName))
+	a, err := ca.Open(ctx, filepath.Join(dir, cluster.AuthorityName))
 	if err != nil {
 		return err
 	}
@@ -347,7 +359,7 @@ func runRotate(dir, what string, step func(string)) error {
 	if err := a.Unlock(nil); err != nil {
 		return err
 	}
-	spots, err := Spots(dir)
+	spots, err := cluster.Spots(dir)
 	if err != nil {
 		return err
 	}
@@ -371,11 +383,10 @@ func runRotate(dir, what string, step func(string)) error {
 }
 
 func TestRotateKilledAtEveryStep(t *testing.T) {
-	made := filepath.Join(quickDir(t), "cluster")
-	s := treeSpec(t, made, layout.Libvirt)
+	made := filepath.Join(crash.QuickDir(t), "cluster")
+	s := testcluster.Spec(t, made, layout.Libvirt)
 	s.Members = s.Members[:1]
-	makeAll(t, s, caSpec(t), Options{})
-	a := open(t, made)
+	a := testcluster.Make(t, s)
 	oldCA := a.ID()
 	if _, err := a.MakeList(context.Background(), time.Now(), 0); err != nil {
 		t.Fatal(err)
@@ -384,23 +395,23 @@ func TestRotateKilledAtEveryStep(t *testing.T) {
 	reached := 0
 	for n := 1; ; n++ {
 		when := fmt.Sprintf("rotate killed before step %d", n)
-		dir := filepath.Join(quickDir(t), "cluster")
-		copyTree(t, made, dir)
-		if err := os.Chmod(filepath.Join(dir, AuthorityName), 0o700); err != nil {
+		dir := filepath.Join(crash.QuickDir(t), "cluster")
+		crash.CopyTree(t, made, dir)
+		if err := os.Chmod(filepath.Join(dir, cluster.AuthorityName), 0o700); err != nil {
 			t.Fatal(err)
 		}
-		if !killed(t, n, "rotate", dir, "all") {
+		if !crash.Killed(t, n, "rotate", dir, "all") {
 			break
 		}
 		reached = n
-		closed(t, when, filepath.Dir(dir), "clientkey.pem")
-		a := open(t, dir)
-		accountedFirst(t, when, dir, a)
+		crash.Closed(t, when, filepath.Dir(dir), "clientkey.pem")
+		a := testcluster.Open(t, dir)
+		crash.Known(t, when, testcluster.Spots(t, dir), a)
 		a.Close()
-		if killed(t, 0, "rotate", dir, "all") {
+		if crash.Killed(t, 0, "rotate", dir, "all") {
 			t.Fatal("killed")
 		}
-		b := open(t, dir)
+		b := testcluster.Open(t, dir)
 		r, underWay := b.Rotation()
 		switch {
 		case underWay:
@@ -413,12 +424,12 @@ func TestRotateKilledAtEveryStep(t *testing.T) {
 				t.Errorf("%s, and repeated: %s trusts %v", when, file, cas)
 			}
 		}
-		for file, cert := range pairs(t, when+", and repeated", dir) {
+		for file, cert := range crash.Pairs(t, when+", and repeated", testcluster.Spots(t, dir)) {
 			if _, err := b.KeyOf(cert); err != nil {
 				t.Errorf("%s, and repeated: %s: %v", when, file, err)
 			}
 		}
-		noLeftovers(t, when+", and repeated", dir)
+		crash.NoLeftovers(t, when+", and repeated", dir)
 		entries, err := b.Inventory().List(context.Background(), inventory.Filter{States: []inventory.State{inventory.Published}})
 		if err != nil || len(entries) != 2 {
 			t.Errorf("%s, and repeated: %d are published, %v", when, len(entries), err)
