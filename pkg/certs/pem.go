@@ -59,6 +59,11 @@ func pemBlock(text []byte, pemHeader string) ([]byte, bool) {
 	return b, ok && len(b) > 0
 }
 
+// DecodePEM decodes the first block in text whose header begins with -----BEGIN and the label, as GnuTLS does
+// (_gnutls_fbase64_decode): wherever the header stands, whatever follows the label, with any footer, and however the lines
+// are broken. It reports false where GnuTLS says "Base64 decoding error." or that there is none.
+func DecodePEM(text []byte, label string) ([]byte, bool) { return pemBlock(text, "-----BEGIN "+label) }
+
 // decodeBase64 decodes as GnuTLS does with nettle: blanks, tabs and line ends do not count, the data end at the first
 // hyphen, padding is exact, bits left over are zero. Other than encoding/base64 it tolerates VT and FF.
 func decodeBase64(text []byte) ([]byte, bool) {

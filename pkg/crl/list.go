@@ -228,27 +228,27 @@ func readTime(s *cryptobyte.String, t *time.Time) bool {
 // ParsePEM reads the lists of a file as gnutls_certificate_set_x509_crl_file does: every "X509 CRL" block, other text
 // skipped. A file without any is a *ParseError whose GnuTLS text is "Base64 decoding error.".
 func ParsePEM(text []byte) ([]*List, error) {
-	const begin = "-----BEGIN X509 CRL-----"
+	const begin = "-----BEGIN X509 CRL"
 	var lists []*List
-	rest := text
-	for {
+	for rest := text; ; {
 		i := bytes.Index(rest, []byte(begin))
 		if i < 0 {
 			break
 		}
-		block, after := pem.Decode(rest[i:])
-		if block == nil || block.Type != "X509 CRL" {
+		rest = rest[i:]
+		block, ok := certs.DecodePEM(rest, "X509 CRL")
+		if !ok {
 			return nil, &ParseError{Text: fmt.Sprintf("X509 CRL block %d is not valid PEM", len(lists)+1), GnuTLS: errBase64}
 		}
-		l, err := Parse(block.Bytes)
+		l, err := Parse(block)
 		if err != nil {
 			return nil, fmt.Errorf("X509 CRL block %d: %w", len(lists)+1, err)
 		}
 		lists = append(lists, l)
-		rest = after
+		rest = rest[1:] // GnuTLS looks for the next header from here on
 	}
 	if len(lists) == 0 {
-		return nil, &ParseError{Text: "no revocation list in PEM (" + begin + ") in it" + looksLike(text), GnuTLS: errBase64}
+		return nil, &ParseError{Text: "no revocation list in PEM (" + begin + "-----) in it" + looksLike(text), GnuTLS: errBase64}
 	}
 	return lists, nil
 }

@@ -10,6 +10,7 @@ import (
 	"encoding/asn1"
 	"encoding/pem"
 	"math/big"
+	"strings"
 	"testing"
 	"time"
 
@@ -139,6 +140,10 @@ func TestParsePEM(t *testing.T) {
 	}{
 		{"one", "", l.PEM(), 1, ""},
 		{"two with text around", "", append(append([]byte("\xef\xbb\xbfthe list\r\n"), l.PEM()...), append([]byte("and\n"), l.PEM()...)...), 2, ""},
+		{"indented, on one line and with another footer", "", []byte("  " + strings.ReplaceAll(strings.ReplaceAll(
+			string(bytes.Replace(l.PEM(), []byte("END X509 CRL"), []byte("END SOMETHING"), 1)), "\n", "\n  "), "\n  M", " M")), 1, ""},
+		{"more padding than there may be", "Base64 decoding error.", bytes.Replace(l.PEM(), []byte("\n-----END"), []byte("===\n-----END"), 1), 0,
+			"X509 CRL block 1 is not valid PEM"},
 		{"empty", "Base64 decoding error.", nil, 0, "no revocation list in PEM (-----BEGIN X509 CRL-----) in it: the file is empty"},
 		{"DER", "Base64 decoding error.", l.Raw, 0, "no revocation list in PEM (-----BEGIN X509 CRL-----) in it: the file is DER, libvirt reads only PEM"},
 		{"a certificate", "Base64 decoding error.", ca.CertPEM(), 0, "no revocation list in PEM (-----BEGIN X509 CRL-----) in it: the file holds a certificate"},

@@ -158,7 +158,8 @@ func keepsBack(cri *tls.CertificateRequestInfo, leaf *certs.Certificate, library
 	case cri.Version == tls.VersionTLS13 && rsaKey && library.WantsPKCS1() && !named(pkcs1):
 		return "in TLS 1.3 GnuTLS chooses an RSA certificate only where the daemon names a PKCS#1 signature, which this one does not"
 	case cri.Version == tls.VersionTLS13:
-	case !rsaKey && kind != priority.KeyECDSAP256 && kind != priority.KeyECDSAP384 && kind != priority.KeyECDSAP521:
+	case !rsaKey && kind != priority.KeyECDSAP256 && kind != priority.KeyECDSAP384 && kind != priority.KeyECDSAP521 &&
+		kind != priority.KeyECDSAP192 && kind != priority.KeyECDSAP224:
 		return fmt.Sprintf("before TLS 1.3 GnuTLS chooses no certificate with a key of the kind %s", kind)
 	}
 	return ""

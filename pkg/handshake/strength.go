@@ -4,7 +4,9 @@ import (
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rsa"
+	"crypto/x509"
 	"encoding/asn1"
+	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/priority"
@@ -25,7 +27,7 @@ func StrengthOf(x *priority.Expansion) verify.Strength {
 	profile := x.Profile
 	out.Refuses = func(c *certs.Certificate, anchor bool) string {
 		kind, ok := KeyKind(c)
-		if !ok {
+		if !ok || kind == priority.KeyUnusable {
 			return ""
 		}
 		k := priority.CertificateKind{Key: kind}
@@ -57,6 +59,13 @@ func KeyKind(c *certs.Certificate) (kind priority.KeyKind, ok bool) {
 			return priority.KeyRSAPSS, true
 		case "1.3.101.113":
 			return priority.KeyEd448, true
+		case "1.2.840.10040.4.1":
+			return priority.KeyUnusable, true
+		case "1.2.840.10045.2.1":
+			var curve asn1.ObjectIdentifier
+			if _, err := asn1.Unmarshal(info.Algorithm.Params.FullBytes, &curve); err == nil && curve.String() == "1.2.840.10045.3.1.1" {
+				return priority.KeyECDSAP192, true
+			}
 		}
 	}
 	switch k := c.PublicKey.(type) {
@@ -64,6 +73,8 @@ func KeyKind(c *certs.Certificate) (kind priority.KeyKind, ok bool) {
 		return priority.KeyRSA, true
 	case *ecdsa.PublicKey:
 		switch k.Curve.Params().BitSize {
+		case 224:
+			return priority.KeyECDSAP224, true
 		case 256:
 			return priority.KeyECDSAP256, true
 		case 384:
@@ -75,6 +86,34 @@ func KeyKind(c *certs.Certificate) (kind priority.KeyKind, ok bool) {
 		return priority.KeyEd25519, true
 	}
 	return 0, false
+}
+
+// ServerKeyKind gives the kind of a server certificate's key as far as its keyUsage lets a session use it: with neither
+// digitalSignature nor keyEncipherment among its bits not at all (measured with GnuTLS 3.7.9 and 3.8.13).
+func ServerKeyKind(c *certs.Certificate) (kind priority.KeyKind, ok bool) {
+	kind, ok = KeyKind(c)
+	if c.KeyUsage == nil || c.KeyUsage.Bits == 0 || c.KeyUsage.Bits&x509.KeyUsageDigitalSignature != 0 {
+		return kind, ok
+	}
+	if ok && kind == priority.KeyRSA && c.KeyUsage.Bits&x509.KeyUsageKeyEncipherment != 0 {
+		return priority.KeyRSAEncipherment, true
+	}
+	return priority.KeyUnusable, true
+}
+
+// TooSmallFor reports whether an RSA key cannot make a signature of this name: RSA-PSS needs room for two hashes (RFC 8017,
+// 9.1.1). GnuTLS chooses the algorithm all the same, and fails with "Some constraint limits were reached.".
+func TooSmallFor(c *certs.Certificate, signature string) bool {
+	key, ok := c.PublicKey.(*rsa.PublicKey)
+	if !ok || !strings.HasPrefix(signature, "RSA-PSS-") {
+		return false
+	}
+	for hash, size := range map[string]int{"SHA256": 32, "SHA384": 48, "SHA512": 64} {
+		if strings.HasSuffix(signature, hash) {
+			return (key.N.BitLen()-1+7)/8 < 2*size+2
+		}
+	}
+	return false
 }
 
 // signatureHashBits are the sizes of the hashes of signature algorithms.

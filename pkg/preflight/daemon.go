@@ -340,8 +340,13 @@ func (s *Server) line(key string) string {
 	return s.d.ConfFile
 }
 
-// portNumber reads a port as the C library does: decimal, modulo 65536.
+// portNumber reads a port as getaddrinfo does: decimal, modulo 65536, with blanks or a plus before it; * is no port, which is
+// left to the system.
 func portNumber(s string) (uint16, bool) {
+	if s == "*" {
+		return 0, true
+	}
+	s = strings.TrimPrefix(strings.TrimLeft(s, " \t\n\v\f\r"), "+")
 	n, err := strconv.ParseUint(s, 10, 64)
 	return uint16(n), err == nil
 }
@@ -415,6 +420,7 @@ func (s *Server) resolve(ctx context.Context, host string, r probe.Resolver) ([]
 		return v.(result).addrs, v.(result).err
 	}
 	addrs, err := probe.Resolve(ctx, host, r)
+	addrs = probe.Reached(addrs)
 	s.resolved.Store(host, result{addrs, err})
 	return addrs, err
 }

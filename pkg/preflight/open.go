@@ -1,9 +1,12 @@
 package preflight
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
@@ -18,7 +21,7 @@ func (a *attempt) authenticate(auth conf.Auth) bool {
 		a.conclude(finding.AuthFails, f)
 		return false
 	}
-	if wanted, ok := a.u.Param("auth"); ok && wanted != "" {
+	if wanted, ok := a.u.Param("auth"); ok {
 		kind, _, _ := strings.Cut(wanted, ".")
 		switch {
 		case !strings.EqualFold(kind, "sasl") && !strings.EqualFold(wanted, "polkit"):
@@ -137,6 +140,7 @@ func (a *attempt) test(where string, m Machine) {
 	case where == "/default":
 	case where == "" || where == "/":
 		a.refuseOpen("The test driver needs a path.", "invalid argument: testOpen: supply a path or use test:///default")
+	case m.exists(where) && a.noXML(where, m):
 	case m.exists(where):
 		a.Unchecked = append(a.Unchecked, fmt.Sprintf("whether %q describes a machine to the test driver", where))
 	default:
@@ -146,6 +150,30 @@ func (a *attempt) test(where string, m Machine) {
 		}
 		a.refuseOpen(fmt.Sprintf("The test driver does not find the file %q.", where), text)
 	}
+}
+
+// noXML concludes where a file that the test driver is to read is no XML at first sight (libxml2, as libvirt words it).
+func (a *attempt) noXML(where string, m Machine) bool {
+	b, err := m.ReadFile(where)
+	later := m.Libvirt.AtLeast(11, 0)
+	text := ""
+	switch {
+	case errors.Is(err, syscall.EISDIR) && later:
+		text = fmt.Sprintf("Failed to read file '%s': Is a directory", where)
+	case errors.Is(err, syscall.EISDIR):
+		text = where + ":1: Document is empty\n(null)\n^"
+	case errors.Is(err, fs.ErrPermission) && !m.Root && later:
+		text = fmt.Sprintf("Failed to open file '%s': Permission denied", where)
+	case errors.Is(err, fs.ErrPermission) && !m.Root:
+		text = fmt.Sprintf("XML error: failed to parse xml document '%s'", where)
+	case err != nil || len(b) == 0 || strings.ContainsRune("< \t\r\n\ufeff", rune(b[0])) || b[0] > 0x7e:
+		return false
+	default:
+		line, _, _ := strings.Cut(string(b), "\n")
+		text = fmt.Sprintf("%s:1: Start tag expected, '<' not found\n%s\n^", where, line)
+	}
+	a.refuseOpen(fmt.Sprintf("The test driver cannot read %q as XML.", where), text)
+	return true
 }
 
 func (a *attempt) noDriver(what, message string) {

@@ -145,6 +145,22 @@ var rules = []finding.Rule{
 		Remedy:          "virt-pki priority STRING, for both ends; leave tls_priority out where there is no reason for it", Good: "no tls_priority on either side",
 		Bad: "NORMAL:-VERS-TLS1.3 and NORMAL:-VERS-ALL:+VERS-TLS1.3", Source: "GnuTLS _gnutls_figure_common_ciphersuite",
 	},
+	{
+		ID: "server-key-usage-unfit", Title: "The daemon's certificate may be used for TLS", Severity: finding.Error, Effect: finding.RefusesPeer,
+		Text: "A server certificate with a keyUsage needs digitalSignature in it. With keyEncipherment alone GnuTLS serves an RSA key with TLS 1.2 and the RSA " +
+			"key exchange only, with neither not at all. Where the extension is not critical, libvirt itself only warns of it when it starts.",
+		LibvirtMessages: []string{msgHandshake + "No supported cipher suites have been found."},
+		Remedy:          "virt-pki issue server NAME", Good: "keyUsage digitalSignature, keyEncipherment", Bad: "keyUsage keyCertSign, not critical",
+		Source: "GnuTLS lib/auth/cert.c",
+	},
+	{
+		ID: "key-too-small-to-sign", Title: "The RSA keys have room for the signature", Severity: finding.Error, Effect: finding.RefusesPeer,
+		Text: "An RSA-PSS signature needs a key with room for two hashes: 528 bits for SHA-256, 784 for SHA-384, 1040 for SHA-512. GnuTLS chooses the algorithm " +
+			"without a look at the key and then fails.",
+		LibvirtMessages: []string{msgHandshake + "Some constraint limits were reached."},
+		Remedy:          "virt-pki issue server NAME (or client NAME), with a key of 2048 bits or more", Good: "RSA-2048", Bad: "RSA-512",
+		Source: "GnuTLS lib/nettle/pk.c (RFC 8017, 9.1.1)",
+	},
 }
 
 // whyDeaf says in a sentence why the daemon does not listen.

@@ -76,6 +76,9 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 	}
 	h := proof{a: a, own: own, client: client, server: server, clientText: clientText, serverText: text}
 	chosen, agreed, err := choose(client, server, s.own.identities)
+	if err != nil && a.unfit() {
+		return false, nil
+	}
 	if err != nil {
 		return h.disagreement(ctx, err)
 	}
@@ -94,6 +97,9 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 		a.conclude(finding.HandshakeFails, *kept)
 		return false, nil
 	}
+	if a.tooSmall(s.own.identities[chosen].Chain[0], h.clientEnd.Chain, client, server, agreed) {
+		return false, nil
+	}
 	a.TLS, a.Suite, a.Group, a.Signature = agreed.Version, agreed.Suite.Name, agreed.Group, agreed.Signature
 	r, err := h.join(ctx)
 	if err != nil {
@@ -103,6 +109,54 @@ func (a *attempt) tls(ctx context.Context, own credentials) (bool, error) {
 	ok := a.settle(r, own, kept)
 	a.rfc5280(r, own)
 	return ok, nil
+}
+
+// unfit concludes where no certificate of the daemon may be used.
+func (a *attempt) unfit() bool {
+	ids := a.s.own.identities
+	for _, l := range ids {
+		kind, _ := handshake.KeyKind(l.Chain[0])
+		allowed, ok := handshake.ServerKeyKind(l.Chain[0])
+		if !ok || allowed != priority.KeyUnusable || kind == priority.KeyUnusable {
+			return false
+		}
+	}
+	f := ruleByID("server-key-usage-unfit").Finding(ids[0].Own.CertPath,
+		"The keyUsage of the daemon's certificate permits neither digitalSignature nor a key exchange that the key could do.")
+	f.LibvirtMessage = msgHandshake + "No supported cipher suites have been found."
+	a.conclude(finding.HandshakeFails, f)
+	a.DaemonMessage, a.LibvirtMessage = a.LibvirtMessage, msgTerminated
+	return true
+}
+
+// tooSmall concludes where one end has an RSA key that is too small for the signature it chooses.
+func (a *attempt) tooSmall(leaf *certs.Certificate, chain []*certs.Certificate, client, server *priority.Expansion, agreed priority.Agreement) bool {
+	const limits = msgHandshake + "Some constraint limits were reached."
+	if agreed.Version != "TLS1.3" {
+		return false // GnuTLS takes another algorithm there
+	}
+	whose, mine, theirs := "", msgTerminated, limits
+	signature := agreed.Signature
+	if handshake.TooSmallFor(leaf, signature) {
+		whose = "the daemon's"
+	} else if len(chain) > 0 {
+		kind, ok := handshake.KeyKind(chain[0])
+		if !ok {
+			return false
+		}
+		signature, _, _ = priority.ClientSignature(client, server, agreed.Version, kind)
+		if handshake.TooSmallFor(chain[0], signature) {
+			whose, mine, theirs = "the client's", limits, msgTerminated
+		}
+	}
+	if whose == "" {
+		return false
+	}
+	f := ruleByID("key-too-small-to-sign").Finding(a.URI, fmt.Sprintf("The two ends choose the signature %s, for which %s RSA key is too small.", signature, whose))
+	f.LibvirtMessage = limits
+	a.conclude(finding.HandshakeFails, f)
+	a.LibvirtMessage, a.DaemonMessage = mine, theirs
+	return true
 }
 
 // settle takes the result over.
@@ -194,7 +248,7 @@ func choose(client, server *priority.Expansion, ids []verify.Loaded) (int, prior
 	var first error
 	best, agreed := -1, priority.Agreement{}
 	for i, l := range ids {
-		kind, ok := handshake.KeyKind(l.Chain[0])
+		kind, ok := handshake.ServerKeyKind(l.Chain[0])
 		if !ok {
 			kind = priority.KeyRSA
 		}
@@ -207,7 +261,7 @@ func choose(client, server *priority.Expansion, ids []verify.Loaded) (int, prior
 		case best < 0:
 			best, agreed = i, g
 		case agreed.Version != "TLS1.3":
-			had, _ := handshake.KeyKind(ids[best].Chain[0])
+			had, _ := handshake.ServerKeyKind(ids[best].Chain[0])
 			if isRSA(had) && !isRSA(kind) {
 				best, agreed = i, g
 			}
@@ -219,7 +273,9 @@ func choose(client, server *priority.Expansion, ids []verify.Loaded) (int, prior
 	return best, agreed, nil
 }
 
-func isRSA(k priority.KeyKind) bool { return k == priority.KeyRSA || k == priority.KeyRSAPSS }
+func isRSA(k priority.KeyKind) bool {
+	return k == priority.KeyRSA || k == priority.KeyRSAPSS || k == priority.KeyRSAEncipherment
+}
 
 // identity gives the client its certificate: the first in verify.Order of a CA that the daemon names, with a key whose
 // signatures the daemon takes. The finding says why none was taken although there are some, and the error that the handshake ends there.

@@ -22,12 +22,14 @@ func (c CertificateKind) String() string {
 }
 
 var keyKindNames = map[KeyKind]string{KeyRSA: "RSA", KeyRSAPSS: "RSA-PSS", KeyECDSAP256: "ECDSA P-256", KeyECDSAP384: "ECDSA P-384",
-	KeyECDSAP521: "ECDSA P-521", KeyEd25519: "Ed25519", KeyEd448: "Ed448"}
+	KeyECDSAP521: "ECDSA P-521", KeyEd25519: "Ed25519", KeyEd448: "Ed448", KeyECDSAP192: "ECDSA P-192", KeyECDSAP224: "ECDSA P-224",
+	KeyRSAEncipherment: "RSA for key encipherment only", KeyUnusable: "of no use for TLS"}
 
 // String names the kind of key.
 func (k KeyKind) String() string { return keyKindNames[k] }
 
-var curveBits = map[KeyKind]int{KeyECDSAP256: 256, KeyECDSAP384: 384, KeyECDSAP521: 521, KeyEd25519: 256, KeyEd448: 448}
+var curveBits = map[KeyKind]int{KeyECDSAP256: 256, KeyECDSAP384: 384, KeyECDSAP521: 521, KeyEd25519: 256, KeyEd448: 448,
+	KeyECDSAP192: 192, KeyECDSAP224: 224}
 
 // Refuses says why the profile refuses a certificate of this kind, anywhere in the peer's chain; empty when it accepts
 // it. libvirt then reports "The certificate uses an insecure algorithm" (GnuTLS, lib/x509/verify.c,

@@ -102,6 +102,16 @@ type negotiation struct {
 	agreement     Agreement
 }
 
+// encipherment says whether the server's certificates allow nothing but the RSA key exchange: GnuTLS leaves TLS 1.3 out then.
+func (n *negotiation) encipherment() bool {
+	for _, k := range n.keys {
+		if k != KeyRSAEncipherment {
+			return false
+		}
+	}
+	return true
+}
+
 func (n *negotiation) pickVersion() *Mismatch {
 	fail := func() *Mismatch {
 		return mismatch("version", "the client has %s, the server %s", versionWords(&n.client.protocols),
@@ -109,9 +119,15 @@ func (n *negotiation) pickVersion() *Mismatch {
 	}
 	if n.client.protocols.has(vTLS13) && n.server.protocols.has(vTLS13) {
 		for _, v := range n.server.protocols.all() {
+			if v == vTLS13 && n.encipherment() {
+				continue
+			}
 			if isTLS(v) && n.client.protocols.has(v) && v > n.version {
 				n.version = v
 			}
+		}
+		if n.version == 0 {
+			return mismatch("suite", "the two have TLS 1.3 only, for which the server's certificate cannot sign")
 		}
 		n.agreement.Version = protocolTable.name(n.version)
 		return nil
@@ -256,7 +272,7 @@ func (n *negotiation) pick12() *Mismatch {
 		if len(fitting) == 0 {
 			continue
 		}
-		if n.version < vTLS12 && fitting[0] != KeyRSA && (fitting[0] == KeyRSAPSS || fitting[0] >= KeyEd25519) {
+		if n.version < vTLS12 && (fitting[0] == KeyRSAPSS || fitting[0] == KeyEd25519 || fitting[0] == KeyEd448) {
 			return mismatch("signature", "a server key of this kind cannot sign before TLS 1.2")
 		}
 		a, signed := Agreement{Version: n.agreement.Version, Suite: Suite{c.id, c.name}}, uint8(sNone)
@@ -343,11 +359,11 @@ func (n *negotiation) groupFor(kx uint8) (uint8, bool) {
 func (k KeyKind) serves(kx uint8) bool {
 	switch kx {
 	case kxRSA:
-		return k == KeyRSA
+		return k == KeyRSA || k == KeyRSAEncipherment
 	case kxECDHERSA, kxDHERSA:
 		return k == KeyRSA || k == KeyRSAPSS
 	case kxECDHEECDSA:
-		return k >= KeyECDSAP256
+		return k >= KeyECDSAP256 && k <= KeyECDSAP224
 	}
 	return false
 }
@@ -384,7 +400,7 @@ func ClientSignature(client, server *Expansion, version string, key KeyKind) (na
 		class := KeyRSA
 		switch key {
 		case KeyRSA:
-		case KeyECDSAP256, KeyECDSAP384, KeyECDSAP521:
+		case KeyECDSAP256, KeyECDSAP384, KeyECDSAP521, KeyECDSAP192, KeyECDSAP224:
 			class = anyECDSA
 		default:
 			return "", false, nil
@@ -484,7 +500,7 @@ func (k KeyKind) signs(id, version uint8) bool {
 	}
 	switch s.key {
 	case anyECDSA:
-		return k == KeyECDSAP256 || k == KeyECDSAP384 || k == KeyECDSAP521
+		return k >= KeyECDSAP256 && k <= KeyECDSAP521 || k == KeyECDSAP192 || k == KeyECDSAP224
 	case KeyRSAPSS:
 		return k == KeyRSAPSS
 	}

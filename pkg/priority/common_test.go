@@ -66,6 +66,14 @@ func TestCommonSaysWhatIsMissing(t *testing.T) {
 			"no common suite: the two have no cipher suite in common that the server's certificate can serve"},
 		{"no signature for the key", "SECURE192", "NORMAL", []priority.KeyKind{priority.KeyEd25519}, "signature",
 			"no common signature: none of the client's signature algorithms for TLS 1.3 fits the server's key"},
+		{"no signature in TLS 1.3 for P-224", "NORMAL", "NORMAL", []priority.KeyKind{priority.KeyECDSAP224}, "signature",
+			"no common signature: none of the client's signature algorithms for TLS 1.3 fits the server's key"},
+		{"no TLS 1.3 for key encipherment", "NORMAL", "NORMAL:-VERS-ALL:+VERS-TLS1.3", []priority.KeyKind{priority.KeyRSAEncipherment}, "suite",
+			"no common suite: the two have TLS 1.3 only, for which the server's certificate cannot sign"},
+		{"no RSA key exchange for key encipherment", "NORMAL:-RSA", "NORMAL", []priority.KeyKind{priority.KeyRSAEncipherment}, "suite",
+			"no common suite: the two have no cipher suite in common that the server's certificate can serve"},
+		{"a key of no use", "NORMAL", "NORMAL:-VERS-TLS1.3", []priority.KeyKind{priority.KeyUnusable}, "suite",
+			"no common suite: the two have no cipher suite in common that the server's certificate can serve"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := priority.Common(expand(t, c.client, priority.Options{}), expand(t, c.server, priority.Options{}), c.keys...)
@@ -74,6 +82,24 @@ func TestCommonSaysWhatIsMissing(t *testing.T) {
 				t.Errorf("got %v, want %s", err, c.message)
 			}
 		})
+	}
+}
+
+func TestCommonWithKeysThatTLS13CannotUse(t *testing.T) {
+	for _, c := range []struct {
+		server string
+		key    priority.KeyKind
+		want   string
+	}{
+		// Measured with libvirtd 9.0.0 and 12.8.0.
+		{"NORMAL", priority.KeyRSAEncipherment, "TLS1.2 TLS_RSA_AES_256_GCM_SHA384"},
+		{"NORMAL:-VERS-TLS1.3", priority.KeyECDSAP224, "TLS1.2 TLS_ECDHE_ECDSA_AES_256_GCM_SHA384"},
+		{"NORMAL:-VERS-TLS1.3", priority.KeyECDSAP192, "TLS1.2 TLS_ECDHE_ECDSA_AES_256_GCM_SHA384"},
+	} {
+		a, err := priority.Common(expand(t, "NORMAL", priority.Options{}), expand(t, c.server, priority.Options{}), c.key)
+		if got := a.Version + " " + a.Suite.Name; err != nil || got != c.want {
+			t.Errorf("%s with %s: %s, %v; want %s", c.key, c.server, got, err, c.want)
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ func (a *attempt) tcp(ctx context.Context) (net.Conn, bool) {
 	end := a.stage(StageResolve)
 	resolveCtx, cancel := context.WithTimeout(ctx, limit(a.o.Limits.Resolve))
 	addrs, err := resolve(resolveCtx, u.Host(), a.o.Resolver)
+	addrs = Reached(addrs)
 	expired := resolveCtx.Err() != nil
 	cancel()
 	if err == nil && len(addrs) == 0 {

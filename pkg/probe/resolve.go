@@ -12,6 +12,10 @@ import (
 // resolve gives the addresses of a host as getaddrinfo does for libvirt: literals of either family, the old spellings
 // of IPv4 included, are not looked up.
 func resolve(ctx context.Context, host string, r Resolver) ([]netip.Addr, error) {
+	if host == "*" {
+		// The C library takes it for no name at all, which stands for every address of the machine.
+		return []netip.Addr{netip.IPv6Unspecified(), netip.IPv4Unspecified()}, nil
+	}
 	if a, ok := parseIPv4(host); ok {
 		return []netip.Addr{a}, nil
 	}
@@ -103,4 +107,20 @@ func ResolveFailure(err error) (rule, text string) {
 		rule = "name-service-fails"
 	}
 	return rule, gaiError(err)
+}
+
+// Reached gives the addresses that a connection to these leads to: to the unspecified address of a family is to this machine
+// itself, in that family (Linux).
+func Reached(addrs []netip.Addr) []netip.Addr {
+	out := make([]netip.Addr, len(addrs))
+	for i, a := range addrs {
+		switch {
+		case a == netip.IPv4Unspecified():
+			a = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		case a.WithZone("") == netip.IPv6Unspecified():
+			a = netip.IPv6Loopback()
+		}
+		out[i] = a
+	}
+	return out
 }

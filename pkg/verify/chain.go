@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/crl"
+	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/internal/signature"
 )
 
@@ -129,13 +131,13 @@ func verifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time, 
 	chain := c.cut(path(peer, cas), cas)
 	last := chain[len(chain)-1]
 
-	// GnuTLS keeps the CAs in a hash table by subject, so that only those named like the issuer are at hand.
-	c.list(chain, bySubject(cas, last.Issuer.DER()))
+	// GnuTLS keeps the CAs in a hash table by subject, so that only those in the issuer's bucket are at hand.
+	c.list(chain, bySubject(cas, last.Issuer))
 	issued := chain
 	if c.v.Status&(SignerNotFound|Expired|InsecureAlgorithm) != 0 && !bytes.Equal(last.Issuer.DER(), last.Subject.DER()) {
 		// The last certificate may itself be trusted.
 		again := &checker{at: at, floor: true, memory: memory, strength: strength}
-		again.list(chain, bySubject(cas, last.Subject.DER()))
+		again.list(chain, bySubject(cas, last.Subject))
 		if again.v.Status == 0 || c.v.Status&SignerNotFound != 0 {
 			c = again
 		}
@@ -150,7 +152,7 @@ func verifyPeer(peer, cas []*certs.Certificate, crls []*crl.List, at time.Time, 
 		// GnuTLS begins with the last.
 		cert := issued[(i+len(issued)-1)%len(issued)]
 		for _, l := range effective {
-			if !bytes.Equal(l.Issuer.DER(), cert.Issuer.DER()) {
+			if bucket(l.Issuer) != bucket(cert.Issuer) || !sameName(l.Issuer, cert.Issuer) {
 				continue
 			}
 			entry, found, err := l.Lookup(cert.Serial)
@@ -183,14 +185,39 @@ func distinct(cas []*certs.Certificate) []*certs.Certificate {
 	return out
 }
 
-func bySubject(cas []*certs.Certificate, name []byte) []*certs.Certificate {
+// bySubject gives the CAs that GnuTLS finds when it looks for a name: those in the same bucket of its table.
+func bySubject(cas []*certs.Certificate, name dn.Name) []*certs.Certificate {
 	var out []*certs.Certificate
 	for _, ca := range cas {
-		if bytes.Equal(ca.Subject.DER(), name) {
+		if bucket(ca.Subject) == bucket(name) {
 			out = append(out, ca)
 		}
 	}
 	return out
+}
+
+// bucket is where a trust list keeps a name: the PJW hash of its DER over the table's 127 places
+// (gnutls_x509_trust_list_add_cas). So a name that is spelt otherwise, which sameName would find, is hardly ever at hand.
+func bucket(name dn.Name) uint64 {
+	var h uint64
+	for _, b := range name.DER() {
+		h = uint64(b) + bits.RotateLeft64(h, 9)
+	}
+	return h % 127
+}
+
+// sameName reports whether two names are equal for GnuTLS: octet by octet, or else in their texts, so that the same words in
+// another string type are the same name (_gnutls_x509_compare_raw_dn).
+func sameName(a, b dn.Name) bool {
+	if bytes.Equal(a.DER(), b.DER()) {
+		return true
+	}
+	s, err := a.Text()
+	if err != nil {
+		return false
+	}
+	t, err := b.Text()
+	return err == nil && s == t
 }
 
 // path orders what a peer sent (gnutls_x509_trust_list_verify_crt2): segments of certificates each of which the next one
@@ -214,7 +241,7 @@ func path(sent, cas []*certs.Certificate) []*certs.Certificate {
 		}
 		i += n
 		last := list[i-1]
-		if slices.ContainsFunc(cas, func(ca *certs.Certificate) bool { return isIssuer(last, ca) }) {
+		if slices.ContainsFunc(bySubject(cas, last.Issuer), func(ca *certs.Certificate) bool { return isIssuer(last, ca) }) {
 			return list[:i]
 		}
 	}
@@ -262,8 +289,8 @@ func (c *checker) cut(chain, cas []*certs.Certificate) []*certs.Certificate {
 		chain = chain[:n-1]
 	}
 	for i := 1; i < len(chain); i++ {
-		// The table is asked by the issuer's name, so only self-issued CAs are found here.
-		for _, ca := range bySubject(cas, chain[i].Issuer.DER()) {
+		// The table is asked by the issuer's name, so it is self-issued CAs that are found here.
+		for _, ca := range bySubject(cas, chain[i].Issuer) {
 			if bytes.Equal(ca.Raw, chain[i].Raw) {
 				return chain[:i+1]
 			}
@@ -272,9 +299,9 @@ func (c *checker) cut(chain, cas []*certs.Certificate) []*certs.Certificate {
 	return chain
 }
 
-// isIssuer compares names octet by octet, and key identifiers where both have them (is_issuer).
+// isIssuer compares names, and key identifiers where both have them (is_issuer).
 func isIssuer(cert, issuer *certs.Certificate) bool {
-	if !bytes.Equal(cert.Issuer.DER(), issuer.Subject.DER()) {
+	if !sameName(cert.Issuer, issuer.Subject) {
 		return false
 	}
 	aki, ok := authorityKeyID(cert)
@@ -447,7 +474,7 @@ func (c *checker) whyUnknown(cert *certs.Certificate, candidates []*certs.Certif
 		name = "an unreadable name"
 	}
 	for _, ca := range candidates {
-		if bytes.Equal(ca.Subject.DER(), cert.Issuer.DER()) {
+		if sameName(ca.Subject, cert.Issuer) {
 			return fmt.Sprintf("its issuer %q is there by name, but with another key", name)
 		}
 	}

@@ -361,12 +361,12 @@ func (r *reader) loadIdentity() {
 		if w.Rule != "" {
 			ok = r.badKey(trouble{w.Rule, w.Message, w.Words}, words)
 		}
-	} else if k, err := certs.ParseKey(r.Key.Data, nil); err != nil {
+	} else if k, err := certs.ImportKey(r.Key.Data); err != nil {
 		ok = r.badKey(keyTrouble(r.Key.Data, err), words)
 	} else {
 		r.l.Key = k
 	}
-	if !r.loadChain(words) || !ok {
+	if !r.loadChain(words) || !ok || !r.usableKey(words) {
 		return
 	}
 	same := func(info []byte) bool {
@@ -384,6 +384,31 @@ func (r *reader) loadIdentity() {
 	if !same(r.l.Chain[0].RawPublicKeyInfo) {
 		r.mismatch(same, words)
 	}
+}
+
+// usableKey looks whether GnuTLS can use the public key of the first certificate at all, and where Go cannot, whether it is of
+// another kind than the private key (gnutls_pcert_import_x509, _gnutls_check_key_cert_match).
+func (r *reader) usableKey(words func(string) string) bool {
+	info := r.l.Chain[0].RawPublicKeyInfo
+	_, _, err := signature.PublicKey(info)
+	if err == nil {
+		return true
+	}
+	text := ""
+	switch certs.PublicKeyUse(info) {
+	case certs.KeyCurveUnknown:
+		text = "The curve is unsupported"
+	case certs.KeyAlgorithmUnknown:
+		text = "An unimplemented or disabled feature has been requested."
+	default:
+		if r.l.Key != nil {
+			r.mismatch(func([]byte) bool { return false }, words)
+			return false
+		}
+		return true
+	}
+	r.fail("certificate-not-importable", r.Cert, fmt.Sprintf("GnuTLS cannot use the public key of the certificate %q: %v.", r.Cert.Path, err), words(text))
+	return false
 }
 
 // loadChain loads the certificates of the certificate file, and reports whether it could.
@@ -412,21 +437,6 @@ func (r *reader) nobody(why string) {
 		f.Severity = finding.Error
 	}
 	r.l.Findings = append(r.l.Findings, f)
-}
-
-// keyText gives GnuTLS's words for a key file that certs.ParseKey refuses.
-func keyText(data []byte, err error) string {
-	openssh := bytes.Contains(data, []byte("BEGIN OPENSSH PRIVATE KEY"))
-	header := bytes.Contains(data, []byte("PRIVATE KEY-----")) && !openssh
-	switch {
-	case errors.Is(err, certs.ErrNoKey) && header:
-		return "Base64 decoding error."
-	case errors.Is(err, certs.ErrNoKey) || openssh:
-		return "The requested data were not available."
-	case bytes.Contains(data, []byte("BEGIN PRIVATE KEY")):
-		return "ASN1 parser: Error in TAG."
-	}
-	return "ASN1 parser: Error in DER parsing."
 }
 
 // badChain says what is wrong with a certificate file that the sanity check let pass or did not see.

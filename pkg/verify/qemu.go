@@ -298,7 +298,7 @@ func (q *qemu) key(id Pair, words func(gnutls string) string) crypto.PublicKey {
 	}
 	var t trouble
 	if w := id.Key.Withheld; w == nil {
-		k, err := certs.ParseKey(id.Key.Data, nil)
+		k, err := certs.ImportKey(id.Key.Data)
 		if err == nil {
 			return k.Public()
 		}

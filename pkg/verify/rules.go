@@ -276,11 +276,11 @@ var rules = []finding.Rule{
 		Remedy:          "a new CA without that extension: virt-pki init",
 		Good:            "a CA without the extension", Bad: "a CA that demands status_request of a leaf that lacks it", Source: srcChain},
 	{ID: "must-staple", Title: "The certificate demands an OCSP answer, which libvirt never sends", Severity: finding.Error, Effect: finding.RefusesPeer,
-		Text: "A server certificate with the TLS feature status_request is refused by clients unless an OCSP answer comes with it. " +
-			"libvirt's daemon cannot send one.",
+		Text: "A certificate with the TLS feature status_request is refused by the other end, be it client or daemon, unless an OCSP answer " +
+			"comes with it. libvirt sends none.",
 		LibvirtMessages: []string{"Certificate failed validation: " + notTrusted},
-		Remedy:          "virt-pki issue server NAME",
-		Good:            "no TLS feature extension", Bad: "status_request in a server's certificate", Source: "GnuTLS lib/cert-session.c (RFC 7633)"},
+		Remedy:          "virt-pki issue server NAME (or client NAME)",
+		Good:            "no TLS feature extension", Bad: "status_request in a server's or client's certificate", Source: "GnuTLS lib/cert-session.c (RFC 7633)"},
 	{ID: "unknown-critical-extension", Title: "A critical extension is unknown to GnuTLS", Severity: finding.Error, Effect: finding.RefusesToStart,
 		Text:            "GnuTLS refuses leafs and issuers with a critical extension it does not know.",
 		LibvirtMessages: verdictMessages(notTrusted),

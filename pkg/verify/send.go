@@ -24,7 +24,8 @@ func Sends(chain []*certs.Certificate, acceptable []dn.Name) (finding.Finding, b
 		f.LibvirtMessage = "Unable to verify TLS peer: No certificate was found."
 		return f, false
 	}
-	if leaf.KeyUsage != nil && leaf.KeyUsage.Bits&x509.KeyUsageDigitalSignature == 0 {
+	// A keyUsage without any bit, or one that cannot be read, forbids nothing.
+	if leaf.KeyUsage != nil && leaf.KeyUsage.Bits != 0 && leaf.KeyUsage.Bits&x509.KeyUsageDigitalSignature == 0 {
 		return keep("its keyUsage has no digitalSignature, without which GnuTLS cannot sign the handshake.")
 	}
 	if len(acceptable) == 0 {

@@ -1,11 +1,11 @@
 package verify
 
 import (
-	"bytes"
 	"crypto/sha256"
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/internal/signature"
@@ -23,7 +23,7 @@ type WithheldKey struct {
 
 // Withhold gives what may be told about a private key: the content of its file does not occur in it.
 func Withhold(key []byte) WithheldKey {
-	k, err := certs.ParseKey(key, nil)
+	k, err := certs.ImportKey(key)
 	if err != nil {
 		t := keyTrouble(key, err)
 		return WithheldKey{Rule: t.rule, Message: t.message, Words: t.words}
@@ -54,16 +54,20 @@ func publicKeyID(info []byte) []byte {
 // trouble is what is wrong with a key file.
 type trouble struct{ rule, message, words string }
 
-// keyTrouble says what is wrong with a key file, with GnuTLS's text for it.
+// keyTrouble says what is wrong with a key file, with GnuTLS's text for it. Both readers have refused it, or GnuTLS's alone.
 func keyTrouble(data []byte, err error) trouble {
-	openssh := bytes.Contains(data, []byte("BEGIN OPENSSH PRIVATE KEY"))
-	switch {
-	case errors.Is(err, certs.ErrPassphraseNeeded):
-		return trouble{"key-encrypted", "The key is protected by a passphrase, which libvirt cannot be given.", "Decryption has failed."}
-	case errors.Is(err, certs.ErrKeyUnsupported) && !openssh:
+	var refused *certs.ImportError
+	if !errors.As(err, &refused) {
 		return trouble{"cannot-check-signature", sentence("whether the key belongs to the certificate was not checked: " + err.Error()), ""}
 	}
-	return trouble{"key-not-importable", sentence("the key cannot be read: " + err.Error()), keyText(data, err)}
+	if refused.Encrypted() {
+		return trouble{"key-encrypted", "The key is protected by a passphrase, which libvirt cannot be given.", refused.Text}
+	}
+	why := "GnuTLS says: " + refused.Text
+	if _, own := certs.ParseKey(data, nil); own != nil {
+		why = own.Error()
+	}
+	return trouble{"key-not-importable", sentence("the key cannot be read: " + strings.TrimSuffix(why, ".")), refused.Text}
 }
 
 // badKey notes what is wrong with a key file. It reports whether libvirt can use it.

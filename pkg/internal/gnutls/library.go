@@ -25,6 +25,9 @@ type Library struct {
 	crtListImport func(list *uintptr, max *uint32, data *datum, format int32, flags uint32) int32
 	crtNotAfter   func(crt uintptr) int64
 	crtNotBefore  func(crt uintptr) int64
+	keyInit       func(key *uintptr) int32
+	keyDeinit     func(key uintptr)
+	keyImport     func(key uintptr, data *datum, format int32, password uintptr, flags uint32) int32
 	idnaMap       func(input *byte, length uint32, out *datum, flags uint32) int32
 	verification  verification
 }
@@ -76,6 +79,9 @@ func open() {
 		{&l.crtListImport, "gnutls_x509_crt_list_import"},
 		{&l.crtNotAfter, "gnutls_x509_crt_get_expiration_time"},
 		{&l.crtNotBefore, "gnutls_x509_crt_get_activation_time"},
+		{&l.keyInit, "gnutls_x509_privkey_init"},
+		{&l.keyDeinit, "gnutls_x509_privkey_deinit"},
+		{&l.keyImport, "gnutls_x509_privkey_import2"},
 		{&l.idnaMap, "gnutls_idna_map"},
 		{&l.free, "free"},
 	} {
@@ -87,6 +93,19 @@ func open() {
 		return
 	}
 	library = l
+}
+
+// ImportKey is gnutls_x509_privkey_import2 of a PEM text without a password; the code is 0 or GnuTLS's error.
+func (l *Library) ImportKey(pem []byte) int {
+	var key uintptr
+	if code := l.keyInit(&key); code < 0 {
+		return int(code)
+	}
+	defer l.keyDeinit(key)
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	d := pin(&pinner, pem)
+	return int(l.keyImport(key, d, 1, 0, 0))
 }
 
 // Strerror gives GnuTLS's text for an error code.
