@@ -54,140 +54,181 @@ func (x *Expansion) TLSConfig() (TLSConfig, error) {
 	if err != nil {
 		return TLSConfig{}, err
 	}
-	var c TLSConfig
-	lose := func(kind, name, format string, args ...any) {
-		c.Lost = append(c.Lost, Loss{Kind: kind, Name: name, Why: fmt.Sprintf(format, args...)})
+	m := mapping{x: x, hello: h, low: lowestTLS(&x.protocols), top: highest(&x.protocols, isTLS)}
+	m.versions()
+	m.suites()
+	m.groups()
+	m.signatures()
+	m.options()
+	if err := m.withoutSuites(); err != nil {
+		return TLSConfig{}, err
 	}
-	add := func(kind, name, why string) {
-		c.Lost = append(c.Lost, Loss{Kind: kind, Name: name, Why: why, Added: true})
+	if err := m.withoutGroups(); err != nil {
+		return TLSConfig{}, err
 	}
-	low, top := lowestTLS(&x.protocols), highest(&x.protocols, isTLS)
-	c.MinVersion, c.MaxVersion = wireVersion[low], wireVersion[top]
-	for v := low; v <= top; v++ {
-		if !x.protocols.has(v) {
-			add("version", protocolTable.name(v), "crypto/tls cannot leave out a version between two others")
+	m.c.Exact = len(m.c.Lost) == 0
+	return m.c, nil
+}
+
+// A mapping is a TLSConfig while it is made.
+type mapping struct {
+	x        *Expansion
+	hello    *ClientHello
+	low, top uint8 // versions
+	c        TLSConfig
+	suites12 []uint16 // those that crypto/tls has and can be told, of before TLS 1.3
+}
+
+func (m *mapping) lose(kind, name, format string, args ...any) {
+	m.c.Lost = append(m.c.Lost, Loss{Kind: kind, Name: name, Why: fmt.Sprintf(format, args...)})
+}
+
+func (m *mapping) add(kind, name, why string) {
+	m.c.Lost = append(m.c.Lost, Loss{Kind: kind, Name: name, Why: why, Added: true})
+}
+
+func (m *mapping) versions() {
+	m.c.MinVersion, m.c.MaxVersion = wireVersion[m.low], wireVersion[m.top]
+	for v := m.low; v <= m.top; v++ {
+		if !m.x.protocols.has(v) {
+			m.add("version", protocolTable.name(v), "crypto/tls cannot leave out a version between two others")
 		}
 	}
+}
 
-	var suites12, suites13 []uint16
-	for _, p := range x.suites {
+func (m *mapping) suites() {
+	var suites13 []uint16
+	for _, p := range m.x.suites {
 		s := &suites[p]
 		switch {
-		case s.min > top || !certificateKX.has(s.kx):
+		case s.min > m.top || !certificateKX.has(s.kx):
 		case s.min == vTLS13:
 			if slices.Contains(goSuites13, s.id) {
 				suites13 = append(suites13, s.id)
 			} else {
-				lose("suite", s.name, "crypto/tls does not have it")
+				m.lose("suite", s.name, "crypto/tls does not have it")
 			}
-		case low == vTLS13: // offered by GnuTLS but of no use: no version goes with it
+		case m.low == vTLS13: // offered by GnuTLS but of no use: no version goes with it
 		case slices.Contains(goSuites, s.id):
-			c.CipherSuites = append(c.CipherSuites, s.id)
-			suites12 = append(suites12, s.id)
+			m.c.CipherSuites = append(m.c.CipherSuites, s.id)
+			m.suites12 = append(m.suites12, s.id)
 		default:
-			lose("suite", s.name, "crypto/tls does not have it")
+			m.lose("suite", s.name, "crypto/tls does not have it")
 		}
 	}
-	if top == vTLS13 {
+	if m.top == vTLS13 {
 		for _, id := range goSuites13 {
 			if !slices.Contains(suites13, id) {
-				add("suite", suiteName(id), "crypto/tls offers it in TLS 1.3 and cannot be told not to")
+				m.add("suite", suiteName(id), "crypto/tls offers it in TLS 1.3 and cannot be told not to")
 			}
 		}
 		if !inOrder(suites13, goSuites13) {
-			lose("order", "suites of TLS 1.3", "crypto/tls has its own order")
+			m.lose("order", "suites of TLS 1.3", "crypto/tls has its own order")
 		}
 	}
-	if !inOrder(suites12, goSuites) {
-		lose("order", "suites", "crypto/tls has its own order")
+	if !inOrder(m.suites12, goSuites) {
+		m.lose("order", "suites", "crypto/tls has its own order")
 	}
+}
 
+func (m *mapping) groups() {
 	var offered []uint16
-	for _, g := range x.groups.all() {
+	for _, g := range m.x.groups.all() {
 		id := groups[g].id
-		if slices.Contains(goGroups, id) && (groups[g].kind != kindHybrid || top == vTLS13) {
-			c.CurvePreferences = append(c.CurvePreferences, tls.CurveID(id))
+		if slices.Contains(goGroups, id) && (groups[g].kind != kindHybrid || m.top == vTLS13) {
+			m.c.CurvePreferences = append(m.c.CurvePreferences, tls.CurveID(id))
 			offered = append(offered, id)
 		} else {
-			lose("group", groupTable.name(g), "crypto/tls does not have it")
+			m.lose("group", groupTable.name(g), "crypto/tls does not have it")
 		}
 	}
 	if !inOrder(offered, goGroups) {
-		lose("order", "groups", "crypto/tls has its own order")
+		m.lose("order", "groups", "crypto/tls has its own order")
 	}
+}
 
-	if top >= vTLS12 {
-		for _, id := range h.SignatureAlgorithms {
+func (m *mapping) signatures() {
+	if m.top >= vTLS12 {
+		for _, id := range m.hello.SignatureAlgorithms {
 			if !slices.Contains(goSignatures, id) {
-				lose("signature", x.signatureName(id), "crypto/tls does not offer it")
+				m.lose("signature", m.x.signatureName(id), "crypto/tls does not offer it")
 			}
 		}
 		for _, id := range goSignatures {
-			if !slices.Contains(h.SignatureAlgorithms, id) {
-				add("signature", x.signatureName(id), "crypto/tls offers it and cannot be told not to")
+			if !slices.Contains(m.hello.SignatureAlgorithms, id) {
+				m.add("signature", m.x.signatureName(id), "crypto/tls offers it and cannot be told not to")
 			}
 		}
-		if !inOrder(h.SignatureAlgorithms, goSignatures) {
-			lose("order", "signatures", "crypto/tls has its own order")
+		if !inOrder(m.hello.SignatureAlgorithms, goSignatures) {
+			m.lose("order", "signatures", "crypto/tls has its own order")
 		}
 	}
+}
 
+func (m *mapping) options() {
 	for _, o := range []struct {
 		on   bool
 		name string
 	}{
-		{x.Flags.ServerPrecedence, "SERVER_PRECEDENCE"}, {x.Flags.ForceETM, "FORCE_ETM"},
-		{x.Flags.NoSessionHash, "NO_SESSION_HASH"}, {x.Flags.ForceSessionHash, "FORCE_SESSION_HASH"},
-		{x.Flags.Dumbfw, "DUMBFW"}, {x.Flags.FallbackSCSV, "FALLBACK_SCSV"}, {x.Flags.NoExtensions, "NO_EXTENSIONS"},
-		{x.Flags.NoTLS13CompatMode, "DISABLE_TLS13_COMPAT_MODE"}, {x.Flags.LatestRecordVersion, "LATEST_RECORD_VERSION"},
-		{x.Renegotiation == RenegotiationSafe, "SAFE_RENEGOTIATION"},
-		{x.Renegotiation == RenegotiationDisabled, "DISABLE_SAFE_RENEGOTIATION"},
+		{m.x.Flags.ServerPrecedence, "SERVER_PRECEDENCE"}, {m.x.Flags.ForceETM, "FORCE_ETM"},
+		{m.x.Flags.NoSessionHash, "NO_SESSION_HASH"}, {m.x.Flags.ForceSessionHash, "FORCE_SESSION_HASH"},
+		{m.x.Flags.Dumbfw, "DUMBFW"}, {m.x.Flags.FallbackSCSV, "FALLBACK_SCSV"}, {m.x.Flags.NoExtensions, "NO_EXTENSIONS"},
+		{m.x.Flags.NoTLS13CompatMode, "DISABLE_TLS13_COMPAT_MODE"}, {m.x.Flags.LatestRecordVersion, "LATEST_RECORD_VERSION"},
+		{m.x.Renegotiation == RenegotiationSafe, "SAFE_RENEGOTIATION"},
+		{m.x.Renegotiation == RenegotiationDisabled, "DISABLE_SAFE_RENEGOTIATION"},
 	} {
 		if o.on {
-			lose("option", "%"+o.name, "crypto/tls has no such setting")
+			m.lose("option", "%"+o.name, "crypto/tls has no such setting")
 		}
 	}
-	if x.cbc && !x.Flags.NoETM && slices.ContainsFunc(x.suites, func(p uint16) bool {
-		return suites[p].min < vTLS13 && low < vTLS13 && certificateKX.has(suites[p].kx) && isBlock[suites[p].cipher]
+	if m.x.cbc && !m.x.Flags.NoETM && slices.ContainsFunc(m.x.suites, func(p uint16) bool {
+		return suites[p].min < vTLS13 && m.low < vTLS13 && certificateKX.has(suites[p].kx) && isBlock[suites[p].cipher]
 	}) {
-		lose("option", lostETM, "crypto/tls does not have the extension")
+		m.lose("option", lostETM, "crypto/tls does not have the extension")
 	}
+}
 
-	if low < vTLS13 && len(c.CipherSuites) == 0 {
-		if top < vTLS13 {
-			return TLSConfig{}, fmt.Errorf("priority string %q: crypto/tls has none of its cipher suites", x.Priority)
+// withoutSuites leaves out the versions for which no cipher suite is left.
+func (m *mapping) withoutSuites() error {
+	if m.low < vTLS13 && len(m.c.CipherSuites) == 0 {
+		if m.top < vTLS13 {
+			return fmt.Errorf("priority string %q: crypto/tls has none of its cipher suites", m.x.Priority)
 		}
-		for v := low; v < vTLS13; v++ {
-			if x.protocols.has(v) {
-				lose("version", protocolTable.name(v), "crypto/tls has none of the cipher suites for it")
+		for v := m.low; v < vTLS13; v++ {
+			if m.x.protocols.has(v) {
+				m.lose("version", protocolTable.name(v), "crypto/tls has none of the cipher suites for it")
 			}
 		}
-		c.MinVersion = wireVersion[vTLS13] // with an empty list crypto/tls would take its defaults
+		m.c.MinVersion = wireVersion[vTLS13] // with an empty list crypto/tls would take its defaults
 	}
-	if len(c.CurvePreferences) == 0 && (c.MaxVersion == tls.VersionTLS13 || needsGroup(c.CipherSuites)) {
+	return nil
+}
+
+// withoutGroups leaves out what needs a group where none is left.
+func (m *mapping) withoutGroups() error {
+	if len(m.c.CurvePreferences) == 0 && (m.c.MaxVersion == tls.VersionTLS13 || needsGroup(m.c.CipherSuites)) {
 		// An empty list would mean the defaults, groups that the string leaves out.
-		if c.CipherSuites = withoutGroup(c.CipherSuites); len(c.CipherSuites) == 0 || c.MinVersion == tls.VersionTLS13 {
-			return TLSConfig{}, fmt.Errorf("priority string %q: crypto/tls has none of its groups", x.Priority)
+		if m.c.CipherSuites = withoutGroup(m.c.CipherSuites); len(m.c.CipherSuites) == 0 || m.c.MinVersion == tls.VersionTLS13 {
+			return fmt.Errorf("priority string %q: crypto/tls has none of its groups", m.x.Priority)
 		}
-		if c.MaxVersion == tls.VersionTLS13 {
-			lose("version", "TLS1.3", "crypto/tls has none of the groups for it")
-			c.MaxVersion = tls.VersionTLS12
+		if m.c.MaxVersion == tls.VersionTLS13 {
+			m.lose("version", "TLS1.3", "crypto/tls has none of the groups for it")
+			m.c.MaxVersion = tls.VersionTLS12
 		}
-		for _, id := range suites12 {
-			if !slices.Contains(c.CipherSuites, id) {
-				lose("suite", suiteName(id), "crypto/tls has none of the groups for it")
+		for _, id := range m.suites12 {
+			if !slices.Contains(m.c.CipherSuites, id) {
+				m.lose("suite", suiteName(id), "crypto/tls has none of the groups for it")
 			}
 		}
 	}
-	if len(c.CurvePreferences) == 0 {
+	if len(m.c.CurvePreferences) == 0 {
 		for _, id := range goGroups {
-			if g := groupByID(id); groups[g].kind != kindHybrid || c.MaxVersion == tls.VersionTLS13 {
-				add("group", groupTable.entries[g].name, "crypto/tls offers it and cannot be told not to")
+			if g := groupByID(id); groups[g].kind != kindHybrid || m.c.MaxVersion == tls.VersionTLS13 {
+				m.add("group", groupTable.entries[g].name, "crypto/tls offers it and cannot be told not to")
 			}
 		}
 	}
-	c.Exact = len(c.Lost) == 0
-	return c, nil
+	return nil
 }
 
 // Covers says whether crypto/tls with this configuration can speak what an agreement names, whatever else is lost.
