@@ -89,7 +89,7 @@ func (p *program) applyFile(c *cli.Context, cl *cluster.Cluster, a *ca.Authority
 		}
 		return left(v, ch.Blocked())
 	}
-	if err := p.agree(c, "do this?"); err != nil {
+	if err := p.agree(c, "do this?", usage("nobody is there to be asked, and nothing was done").hint("to do it without being asked: --yes")); err != nil {
 		return err
 	}
 	if a == nil {
@@ -198,15 +198,4 @@ func (p *program) printApplied(v planView) {
 			break
 		}
 	}
-}
-
-// agree asks on the terminal whether to go on. Without --yes and a terminal nothing is done.
-func (p *program) agree(c *cli.Context, question string) error {
-	if c.Bool("yes") {
-		return nil
-	}
-	if !isTerminal(p.stdin) || !isTerminal(p.stderr) {
-		return usage("nobody is there to be asked, and nothing was done").hint("to do it without being asked: --yes")
-	}
-	return p.confirm(c, question)
 }

@@ -122,13 +122,9 @@ func (p *program) drill(c *cli.Context) error {
 			return invalid("--connect", address, err)
 		}
 	}
-	if !c.Bool("yes") {
-		if !isTerminal(p.stdin) || !isTerminal(p.stderr) {
-			return usage("nobody can be asked here whether the daemon at %s may be reloaded", address).hint("without a question: --yes")
-		}
-		if err := p.confirm(c, "publish a revocation list and reload the daemon at "+address+"?"); err != nil {
-			return err
-		}
+	if err := p.agree(c, "publish a revocation list and reload the daemon at "+address+"?",
+		usage("nobody can be asked here whether the daemon at %s may be reloaded", address).hint("without a question: --yes")); err != nil {
+		return err
 	}
 	a, err := p.openAuthority(c)
 	if err != nil {

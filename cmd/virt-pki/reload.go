@@ -198,13 +198,9 @@ func (p *program) runReload(c *cli.Context, plan reload.Plan) error {
 	if len(plan.Command) == 0 {
 		return &hintedError{errors.New("a session daemon with files of its own: how it is started is not known"), []string{"stop and start it yourself, then: virt-pki reload"}}
 	}
-	if !c.Bool("yes") {
-		if !isTerminal(p.stdin) || !isTerminal(p.stderr) {
-			return usage("nobody can be asked here whether to run %s", strings.Join(plan.Command, " ")).hint("run it without a question: --run --yes")
-		}
-		if err := p.confirm(c, "run "+shellWords(plan.Command)+"?"); err != nil {
-			return err
-		}
+	if err := p.agree(c, "run "+shellWords(plan.Command)+"?",
+		usage("nobody can be asked here whether to run %s", strings.Join(plan.Command, " ")).hint("run it without a question: --run --yes")); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithTimeout(c.Context, c.Duration("timeout"))
 	defer cancel()

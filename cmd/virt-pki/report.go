@@ -192,15 +192,27 @@ func reportEnding(v endingView, now time.Time) templates.ReportEnding {
 
 // report puts the matrix into the page.
 func (v *matrixView) report(r *templates.Report) {
+	v.reportTroubles(r)
+	v.reportGrid(r)
+	v.reportHosts(r)
+	for _, f := range v.Findings {
+		if v.told(f) {
+			continue
+		}
+		level := f.Severity.String()
+		r.Findings = append(r.Findings, templates.ReportFinding{Level: level, Subject: visible(f.Subject), Message: visible(f.Message), Rule: f.Rule, Cure: visible(f.Remedy)})
+	}
+	for _, u := range v.Unchecked {
+		r.Unchecked = append(r.Unchecked, visible(u))
+	}
+	v.reportSummary(r)
+}
+
+// reportTroubles lists why connections would not stand.
+func (v *matrixView) reportTroubles(r *templates.Report) {
 	m := v.m
-	marks := v.marks()
-	text := map[string]string{markProven: "would connect, proven by a TLS handshake", markJudged: "would connect, judged without keys", markUnjudged: "not judged"}
-	links := map[string]bool{}
 	for i, t := range v.troubles {
-		mark := trouble(i)
-		links[mark] = true
-		text[mark] = t.Rule
-		w := templates.ReportTrouble{Mark: mark, Hosts: visible(some(m, t.Hosts, false)), Rule: t.Rule}
+		w := templates.ReportTrouble{Mark: trouble(i), Hosts: visible(some(m, t.Hosts, false)), Rule: t.Rule}
 		for _, b := range t.Blocks {
 			w.Blocks = append(w.Blocks, visible(fmt.Sprintf("%s, from %s to %s", b.Outcome, some(m, b.Clients, true), some(m, b.Servers, true))))
 		}
@@ -214,6 +226,17 @@ func (v *matrixView) report(r *templates.Report) {
 			}
 		}
 		r.Troubles = append(r.Troubles, w)
+	}
+}
+
+// reportGrid draws the table of who reaches whom, with its legend.
+func (v *matrixView) reportGrid(r *templates.Report) {
+	m := v.m
+	marks := v.marks()
+	text := map[string]string{markProven: "would connect, proven by a TLS handshake", markJudged: "would connect, judged without keys", markUnjudged: "not judged"}
+	links := map[string]bool{}
+	for i, t := range v.troubles {
+		links[trouble(i)], text[trouble(i)] = true, t.Rule
 	}
 	rows, columns := gridOf(m, marks)
 	if len(rows) > largestGrid || len(columns) > largestGrid {
@@ -240,18 +263,9 @@ func (v *matrixView) report(r *templates.Report) {
 			r.Grid.Rows = append(r.Grid.Rows, row)
 		}
 	}
-	connected, failing, unjudged := 0, 0, 0
 	seen := map[string]bool{}
 	for _, c := range m.Cells {
 		seen[marks[[2]int{c.Client, c.Server}]] = true
-		switch c.Outcome {
-		case "":
-			unjudged++
-		case finding.Connected:
-			connected++
-		default:
-			failing++
-		}
 	}
 	for _, mark := range []string{markProven, markJudged, markUnjudged} {
 		if seen[mark] {
@@ -261,6 +275,11 @@ func (v *matrixView) report(r *templates.Report) {
 	if len(v.troubles) > 0 {
 		r.Grid.Legend = append(r.Grid.Legend, "a letter leads to the reason why they would not")
 	}
+}
+
+// reportHosts says of each host what its daemon would do.
+func (v *matrixView) reportHosts(r *templates.Report) {
+	m := v.m
 	for i, h := range v.Hosts {
 		w := templates.ReportHost{Name: visible(h.Name), Libvirt: h.Libvirt, Role: "client", State: "none", Level: ""}
 		if s := m.Servers[i]; s != nil {
@@ -283,15 +302,20 @@ func (v *matrixView) report(r *templates.Report) {
 		}
 		r.Hosts = append(r.Hosts, w)
 	}
-	for _, f := range v.Findings {
-		if v.told(f) {
-			continue
+}
+
+// reportSummary counts the connections.
+func (v *matrixView) reportSummary(r *templates.Report) {
+	connected, failing, unjudged := 0, 0, 0
+	for _, c := range v.m.Cells {
+		switch c.Outcome {
+		case "":
+			unjudged++
+		case finding.Connected:
+			connected++
+		default:
+			failing++
 		}
-		level := f.Severity.String()
-		r.Findings = append(r.Findings, templates.ReportFinding{Level: level, Subject: visible(f.Subject), Message: visible(f.Message), Rule: f.Rule, Cure: visible(f.Remedy)})
-	}
-	for _, u := range v.Unchecked {
-		r.Unchecked = append(r.Unchecked, visible(u))
 	}
 	bad := func(n int) string {
 		if n > 0 {
