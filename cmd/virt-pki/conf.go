@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"iter"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -55,7 +57,7 @@ type confView struct {
 	Schema   int               `json:"schema"`
 	File     string            `json:"file"`
 	Error    *confRefusal      `json:"error"`
-	Settings map[string]any    `json:"settings"`
+	Settings conf.Values       `json:"settings"`
 	Findings []finding.Finding `json:"findings"`
 	// For names the program whose file it is taken for.
 	For string `json:"for"`
@@ -160,10 +162,9 @@ func confKind(said, name string, text []byte) (conf.Kind, error) {
 	}
 	// A copy by another name, or standard input: the kind that knows most of its keys; libvirtd of equals.
 	best, most := conf.Other, 0
-	keys := confKeys(text)
 	for _, k := range []conf.Kind{conf.Libvirtd, conf.Virtproxyd, conf.QEMU, conf.Client} {
 		n := 0
-		for _, key := range keys {
+		for key := range confKeys(text) {
 			if _, ok := conf.LookupSetting(k, key); ok {
 				n++
 			}
@@ -176,19 +177,19 @@ func confKind(said, name string, text []byte) (conf.Kind, error) {
 }
 
 // confKeys gives what look like keys of a file that may be beyond libvirt's grammar.
-func confKeys(text []byte) []string {
-	var keys []string
-	for _, line := range strings.Split(string(text), "\n") {
-		if key, _, ok := strings.Cut(line, "="); ok {
-			keys = append(keys, strings.TrimSpace(key))
+func confKeys(text []byte) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range bytes.Lines(text) {
+			if key, _, ok := bytes.Cut(line, []byte("=")); ok && !yield(string(bytes.TrimSpace(key))) {
+				return
+			}
 		}
 	}
-	return keys
 }
 
 // judgeConf reads and judges one file.
 func judgeConf(text []byte, name string, kind conf.Kind, run conf.Run) confView {
-	v := confView{Schema: 1, File: name, Settings: map[string]any{}, Findings: []finding.Finding{}, For: kind.String()}
+	v := confView{Schema: 1, File: name, Findings: []finding.Finding{}, For: kind.String()}
 	f, refusal := conf.Judge(text, name, kind, run)
 	if refusal != nil {
 		_, line := refusal.Position()
@@ -203,16 +204,8 @@ func judgeConf(text []byte, name string, kind conf.Kind, run conf.Run) confView 
 		return v
 	}
 	v.Settings = f.Settings()
+	o.ListenUnknown = true
 	v.Findings = append(v.Findings, conf.Lint(f, o)...)
-	if kind == conf.Libvirtd && run.Listen {
-		// That libvirtd has to be told to listen is worth a word, since nobody knows here whether it is.
-		o.Run.Listen = false
-		for _, g := range conf.Lint(f, o) {
-			if g.Rule == "conf-listen-argument" {
-				v.Findings = append(v.Findings, g)
-			}
-		}
-	}
 	return v
 }
 
@@ -225,9 +218,9 @@ func (p *program) printConf(v confView, paint painter) {
 	case v.Error != nil:
 		fmt.Fprintf(p.stdout, "%s: %s refuses it: %s\n", visible(v.File), v.For, visible(v.Error.Message))
 	case v.For == conf.Other.String():
-		fmt.Fprintf(p.stdout, "%s: libvirt can read it, %s; %s\n", visible(v.File), plural(len(v.Settings), "setting"), count(v.Findings))
+		fmt.Fprintf(p.stdout, "%s: libvirt can read it, %s; %s\n", visible(v.File), plural(v.Settings.Len(), "setting"), count(v.Findings))
 	default:
-		fmt.Fprintf(p.stdout, "%s: %s reads it, %s; %s\n", visible(v.File), v.For, plural(len(v.Settings), "setting"), count(v.Findings))
+		fmt.Fprintf(p.stdout, "%s: %s reads it, %s; %s\n", visible(v.File), v.For, plural(v.Settings.Len(), "setting"), count(v.Findings))
 	}
 }
 
@@ -296,7 +289,7 @@ func (p *program) confShow(c *cli.Context) error {
 		settings = f.Effective(kind, run)
 	} else {
 		text := f.Marshal()
-		for _, e := range f.Entries() {
+		for e := range f.Entries() {
 			if !e.Shadowed {
 				settings = append(settings, conf.EffectiveSetting{Key: e.Key, Value: string(text[e.Value.Start:e.Value.End]),
 					Origin: conf.Origin{File: f.Name(), Line: e.Line}})

@@ -109,7 +109,7 @@ func (c *collector) daemon(name string) {
 		return
 	}
 	services := false
-	for _, e := range f.Entries() {
+	for e := range f.Entries() {
 		what := pemFile
 		switch e.Key {
 		case "key_file", "key_files", "tls_key_file", "tls_key_files":
@@ -144,7 +144,7 @@ func (c *collector) qemu(name string) {
 	if f == nil {
 		return
 	}
-	for _, e := range f.Entries() {
+	for e := range f.Entries() {
 		dir := e.Value.Text
 		if !strings.HasSuffix(e.Key, "_tls_x509_cert_dir") || !strings.HasPrefix(dir, "/") {
 			continue
@@ -176,7 +176,7 @@ func (c *collector) client(name string) (flat []string) {
 	if err != nil {
 		return nil
 	}
-	for _, e := range f.Entries() {
+	for e := range f.Entries() {
 		for _, s := range texts(e.Value) {
 			for _, m := range aliasPKIPath.FindAllStringSubmatch(s, -1) {
 				if path.IsAbs(m[1]) && path.Clean(m[1]) != "/" {

@@ -25,7 +25,7 @@ func redactConf(text []byte, name string) (out []byte, leftOut []string) {
 	var keys []string
 	rest := 0
 	comments := false
-	for _, e := range f.Entries() {
+	for e := range f.Entries() {
 		between, blanked := blankComments(text[rest:e.Start])
 		comments = comments || blanked
 		out = append(out, between...)
@@ -69,7 +69,7 @@ func placeholder(v conf.Value, uuid bool, lines int) string {
 		word = "00000000-0000-0000-0000-000000000000"
 	}
 	switch {
-	case v.Items != nil || v.Type == conf.List:
+	case v.Type == conf.List:
 		return "[" + strings.Repeat("\n", lines) + `"` + word + `"]`
 	case v.Type != conf.String:
 		return "0" + strings.Repeat("\n", lines)

@@ -3,6 +3,7 @@ package bundle
 import (
 	"bytes"
 	"encoding/pem"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -131,11 +132,12 @@ func FuzzRedactConf(f *testing.F) {
 		out, _ := redactConf(text, "qemu.conf")
 		if before, err := conf.Parse(text, "qemu.conf"); err == nil {
 			after, err := conf.Parse(out, "qemu.conf")
-			if err != nil || len(before.Entries()) != len(after.Entries()) {
+			if err != nil || before.Len() != after.Len() {
 				t.Fatalf("%q became %q: %v", text, out, err)
 			}
-			for i, e := range before.Entries() {
-				if g := after.Entries()[i]; g.Key != e.Key || g.Line != e.Line || g.Value.Type != e.Value.Type {
+			kept := slices.Collect(after.Entries())
+			for i, e := range slices.Collect(before.Entries()) {
+				if g := kept[i]; g.Key != e.Key || g.Line != e.Line || g.Value.Type != e.Value.Type {
 					t.Fatalf("%q became %q", text, out)
 				}
 			}

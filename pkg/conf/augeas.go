@@ -1,9 +1,10 @@
 package conf
 
 import (
-	"bytes"
 	"fmt"
+	"iter"
 	"regexp"
+	"strings"
 )
 
 // An AugeasProblem is a place where the file leaves what the Augeas lenses of libvirt (Libvirtd, Libvirtd_qemu and their
@@ -13,92 +14,104 @@ type AugeasProblem struct {
 	Reason string
 }
 
-// AugeasProblems lists what tools on top of Augeas (Ansible, Puppet, virt-v2v, ...) stumble over. One such place makes the
-// lens fail for the whole file. Keys that the lens does not have are not listed here; [Lint] reports unknown keys anyway.
-func (f *File) AugeasProblems() []AugeasProblem {
-	var out []AugeasProblem
-	add := func(line int, format string, args ...any) {
-		out = append(out, AugeasProblem{line, fmt.Sprintf(format, args...)})
-	}
-	line := 1
-	for i := 0; i < len(f.src); i++ {
-		switch {
-		case f.src[i] == '\n':
-			line++
-		case f.src[i] == '\r':
-			add(line, "a carriage return")
-			i = len(f.src)
+// AugeasProblems gives what tools on top of Augeas (Ansible, Puppet, virt-v2v, ...) stumble over, those of the file as a whole
+// first. One such place makes the lens fail for the whole file. Keys that the lens does not have are not listed here; [Lint]
+// reports unknown keys anyway.
+func (f *File) AugeasProblems() iter.Seq[AugeasProblem] {
+	return func(yield func(AugeasProblem) bool) {
+		// Each gives false when no more are wanted.
+		add := func(line int, format string, args ...any) bool {
+			return yield(AugeasProblem{line, fmt.Sprintf(format, args...)})
+		}
+		if i := strings.IndexByte(f.text, '\r'); i >= 0 && !add(f.lineOf(i), "a carriage return") {
+			return
+		}
+		if n := len(f.text); n > 0 && f.text[n-1] != '\n' && !add(f.lineOf(n), "no newline at the end of the file") {
+			return
+		}
+		if i := f.indentedComment(); i >= 0 && !add(f.lineOf(i), "blanks in front of a comment") {
+			return
+		}
+		prevEnd := -1
+		for e := range f.Entries() {
+			if prevEnd >= 0 && !strings.ContainsAny(f.text[prevEnd:e.Start], "\r\n") && !add(e.Line, "two settings on one line") {
+				return
+			}
+			prevEnd = e.End
+			rest := strings.TrimLeft(f.text[e.End:], " \t")
+			switch {
+			case strings.HasPrefix(rest, ";"):
+				if !add(e.Line, "a semicolon behind %s", e.Key) {
+					return
+				}
+			case e.Comment != "":
+				if !add(e.Line, "a comment behind the value of %s", e.Key) {
+					return
+				}
+			}
+			if !f.augeasValue(e.Key, e.Value, add) {
+				return
+			}
 		}
 	}
-	if n := len(f.src); n > 0 && f.src[n-1] != '\n' {
-		add(line, "no newline at the end of the file")
-	}
-	f.indentedComments(add)
-	prevEnd := -1
-	for _, e := range f.entries {
-		if prevEnd >= 0 && !bytes.ContainsAny(f.src[prevEnd:e.Start], "\r\n") {
-			add(e.Line, "two settings on one line")
-		}
-		prevEnd = e.End
-		rest := bytes.TrimLeft(f.src[e.End:], " \t")
-		switch {
-		case bytes.HasPrefix(rest, []byte(";")):
-			add(e.Line, "a semicolon behind %s", e.Key)
-		case e.Comment != "":
-			add(e.Line, "a comment behind the value of %s", e.Key)
-		}
-		f.augeasValue(e.Key, e.Value, add)
-	}
-	return out
 }
+
+// lineOf is the line of an octet, from 1.
+func (f *File) lineOf(pos int) int { return 1 + strings.Count(f.text[:pos], "\n") }
 
 // augeasInt is what the lenses take for a number.
 var augeasInt = regexp.MustCompile(`^-?[0-9]+$`)
 
-func (f *File) augeasValue(key string, v Value, add func(int, string, ...any)) {
+func (f *File) augeasValue(key string, v Value, add func(int, string, ...any) bool) bool {
 	switch v.Type {
 	case Integer:
-		if s := f.src[v.Start:v.End]; !augeasInt.Match(s) {
-			add(v.Line, "the number %s of %s with a plus", s, key)
+		if s := f.text[v.Start:v.End]; !augeasInt.MatchString(s) {
+			return add(v.Line, "the number %s of %s with a plus", s, key)
 		}
 	case String:
 		if v.Quote != `"` {
-			add(v.Line, "quotes other than \" around the value of %s", key)
+			return add(v.Line, "quotes other than \" around the value of %s", key)
 		}
 	case List:
-		if v.trailingComma {
-			add(v.Line, "a comma behind the last element of %s", key)
+		if v.trailingComma && !add(v.Line, "a comma behind the last element of %s", key) {
+			return false
 		}
-		for _, i := range v.Items {
+		for i := range v.Items() {
+			more := true
 			if i.Type != String {
-				add(i.Line, "an element of %s that is no string", key)
-				continue
+				more = add(i.Line, "an element of %s that is no string", key)
+			} else {
+				more = f.augeasValue(key, i, add)
 			}
-			f.augeasValue(key, i, add)
+			if !more {
+				return false
+			}
 		}
 	}
+	return true
 }
 
-// indentedComments finds comments with blanks in front, in the gaps between the settings.
-func (f *File) indentedComments(add func(int, string, ...any)) {
-	start, found := 0, false
-	gap := func(end int) {
-		for pos := start; pos < end && !found; {
-			next := bytes.IndexByte(f.src[pos:end], '\n')
-			if next < 0 {
-				next = end - pos - 1
-			}
-			l := f.src[pos : pos+next+1]
-			if t := bytes.TrimLeft(l, " \t"); len(t) < len(l) && bytes.HasPrefix(t, []byte("#")) && (pos == 0 || f.src[pos-1] == '\n') {
-				add(1+bytes.Count(f.src[:pos], []byte("\n")), "blanks in front of a comment")
-				found = true // one is enough, and counting lines once keeps the time linear
-			}
-			pos += next + 1
+// indentedComment finds the first comment with blanks in front, in the gaps between the settings; -1: none.
+func (f *File) indentedComment() int {
+	start := 0
+	for i := range f.Len() + 1 {
+		end, next := len(f.text), 0
+		if i < f.Len() {
+			e := f.entry(i)
+			end, next = e.Start, e.End
 		}
+		for pos := start; pos < end; {
+			n := strings.IndexByte(f.text[pos:end], '\n') + 1
+			if n == 0 {
+				n = end - pos
+			}
+			l := f.text[pos : pos+n]
+			if t := strings.TrimLeft(l, " \t"); len(t) < len(l) && strings.HasPrefix(t, "#") && (pos == 0 || f.text[pos-1] == '\n') {
+				return pos
+			}
+			pos += n
+		}
+		start = next
 	}
-	for _, e := range f.entries {
-		gap(e.Start)
-		start = e.End
-	}
-	gap(len(f.src))
+	return -1
 }

@@ -50,7 +50,7 @@ func (f *File) Effective(k Kind, run Run) []EffectiveSetting {
 			e.Value = daemonDefault(f, k, run, s)
 		}
 		if at, ok := f.Lookup(s.Key); ok {
-			e.Value = strings.TrimSpace(string(f.src[at.Value.Start:at.Value.End]))
+			e.Value = strings.TrimSpace(f.text[at.Value.Start:at.Value.End])
 			e.Origin = Origin{f.name, at.Line}
 		} else if d != nil && e.Value == "" {
 			e.Instead = d.instead(s.Key)

@@ -31,6 +31,19 @@ func (f *File) StringOrStrings(key string) (values []string, ok bool, err error)
 }
 
 func (f *File) stringList(key string, single bool) ([]string, bool, error) {
+	v, ok, err := f.stringOrList(key, single)
+	if !ok || err != nil {
+		return nil, false, err
+	}
+	if v.Type == String {
+		return []string{v.Text}, true, nil
+	}
+	items, _ := v.Strings()
+	return items, true, nil
+}
+
+// stringOrList finds a list of strings, or a single one where that will do.
+func (f *File) stringOrList(key string, single bool) (Value, bool, error) {
 	want := "a string list"
 	if single {
 		want = "a string or string list"
@@ -38,19 +51,18 @@ func (f *File) stringList(key string, single bool) ([]string, bool, error) {
 	e, ok := f.Lookup(key)
 	switch {
 	case !ok:
-		return nil, false, nil
+		return Value{}, false, nil
 	case single && e.Value.Type == String:
-		return []string{e.Value.Text}, true, nil
+		return e.Value, true, nil
 	case e.Value.Type != List:
-		return nil, false, f.wrongType(key, want)
+		return Value{}, false, f.wrongType(key, want)
 	}
-	items, ok := e.Value.Strings()
-	if !ok {
+	if !e.Value.allStrings() {
 		// The same text, of another class; and always the one of a list.
-		return nil, false, f.bad(key, fmt.Sprintf("configuration file syntax error: %s: expected a string list for '%s' parameter",
+		return Value{}, false, f.bad(key, fmt.Sprintf("configuration file syntax error: %s: expected a string list for '%s' parameter",
 			f.name, key))
 	}
-	return items, true, nil
+	return e.Value, true, nil
 }
 
 // Bool reads a setting that is 0 or 1.

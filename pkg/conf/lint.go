@@ -3,6 +3,8 @@ package conf
 import (
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"path"
 	"regexp"
 	"slices"
@@ -20,6 +22,9 @@ type LintOptions struct {
 	Kind Kind
 	// Run says how a daemon is run. With the zero value libvirtd is taken to run without --listen.
 	Run Run
+	// ListenUnknown says that nobody knows whether libvirtd is run with --listen, whatever Run says: that it has to be is
+	// told as well.
+	ListenUnknown bool
 	// GnuTLS says with which library tls_priority is judged; zero: 3.7.9 without system configuration.
 	GnuTLS priority.Options
 	// DirExists tells whether a directory of qemu.conf exists; nil: not looked at.
@@ -66,7 +71,7 @@ func Lint(f *File, o LintOptions) []finding.Finding {
 	if o.Kind == 0 {
 		o.Kind = KindOf(f.name)
 	}
-	l := &linter{f: f, o: o, k: o.Kind}
+	l := &linter{f: f, o: o, k: o.Kind, alike: map[string]int{}}
 	l.values()
 	l.keys()
 	switch {
@@ -76,10 +81,11 @@ func Lint(f *File, o LintOptions) []finding.Finding {
 		l.qemu()
 	}
 	l.priorities()
-	for _, p := range f.AugeasProblems() {
+	for p := range f.AugeasProblems() {
 		l.add("conf-augeas", p.Line, "Augeas cannot read the file: %s", p.Reason)
 		break // one place is enough to make it so
 	}
+	l.tellTheRest()
 	sort.SliceStable(l.found, func(i, j int) bool { return l.found[i].line < l.found[j].line })
 	var out []finding.Finding
 	for _, f := range l.found {
@@ -93,6 +99,12 @@ type linter struct {
 	o     LintOptions
 	k     Kind
 	found []located
+	// read is what lenient read.
+	read *Daemon
+	// alike counts the findings of each rule.
+	alike map[string]int
+	// untold is written to in the place of findings that are only counted.
+	untold finding.Finding
 	// strangers counts the keys that nobody knows.
 	strangers int
 }
@@ -112,14 +124,31 @@ type located struct {
 	line int
 }
 
+// maxAlike is up to how many findings of one rule are told one by one: a file of ten million settings that stand twice is
+// no better understood from as many sentences.
+const maxAlike = 1000
+
 // add notes a finding. The pointer is good until the next add.
 func (l *linter) add(rule string, line int, format string, args ...any) *finding.Finding {
+	if l.alike[rule]++; l.alike[rule] > maxAlike {
+		return &l.untold
+	}
 	subject := l.f.name
 	if line > 0 {
 		subject = fmt.Sprintf("%s:%d", l.f.name, line)
 	}
 	l.found = append(l.found, located{ruleByID(rule).Finding(subject, fmt.Sprintf(format, args...)), line})
 	return &l.found[len(l.found)-1].Finding
+}
+
+// tellTheRest says of every rule how many findings were only counted. Their severity is the rule's, as
+// grave as any of them can be.
+func (l *linter) tellTheRest() {
+	for _, rule := range slices.Sorted(maps.Keys(l.alike)) {
+		if n := l.alike[rule]; n > maxAlike {
+			l.found = append(l.found, located{ruleByID(rule).Finding(l.f.name, fmt.Sprintf("%d more like these; the first %d are told", n-maxAlike, maxAlike)), math.MaxInt})
+		}
+	}
 }
 
 func (l *linter) line(key string) int {
@@ -157,13 +186,16 @@ func (l *linter) values() {
 	stops := map[string]string{}
 	switch {
 	case l.k.Daemon():
-		_, err := ReadDaemon(l.f, l.k, l.o.Run) // the first one in libvirt's order
+		d, err := ReadDaemon(l.f, l.k, l.o.Run) // the first one in libvirt's order
+		if err == nil {
+			l.read = d // nothing is left to be lenient with
+		}
 		faults = nil
 		fault(err)
 		for _, s := range Settings(l.k, l.o.Run.Libvirt) {
 			fault(l.f.checkType(s))
 		}
-		d := lenient(l.f, l.k, l.o.Run)
+		d = l.lenient()
 		for _, s := range Settings(l.k, l.o.Run.Libvirt) {
 			if !wrong[s.Key] {
 				fault(d.checkLoaded(s.Key))
@@ -189,7 +221,6 @@ func (l *linter) values() {
 			stops[p.Key] = p.Stops
 		}
 	}
-	d := lenient(l.f, l.k, l.o.Run)
 	for _, e := range faults {
 		rule := "conf-value"
 		if strings.Contains(e.Message, "path set to match") || strings.Contains(e.Message, "path(s) set to match") ||
@@ -217,7 +248,7 @@ func (l *linter) values() {
 			if s := stops[e.Key]; s != "" {
 				found.Message += "; it stops " + s
 			}
-		case rule == "conf-files-incomplete" && e.Exit == ExitNetwork && !d.ListensTLS():
+		case rule == "conf-files-incomplete" && e.Exit == ExitNetwork && !l.lenient().ListensTLS():
 			found.Severity = finding.Warning
 			found.Message += ", as soon as it listens for TLS"
 		}
@@ -229,12 +260,14 @@ func (l *linter) pathOfWrongType(wrong map[string]bool) bool {
 }
 
 // lenient reads what can be read and takes defaults for the rest.
-func lenient(f *File, k Kind, run Run) *Daemon {
-	d := defaultDaemon(f, k, run)
-	for _, s := range Settings(k, run.Libvirt) {
-		_ = d.read(s.Key) // reported elsewhere
+func (l *linter) lenient() *Daemon {
+	if l.read == nil {
+		l.read = defaultDaemon(l.f, l.k, l.o.Run)
+		for _, s := range Settings(l.k, l.o.Run.Libvirt) {
+			_ = l.read.read(s.Key) // reported elsewhere
+		}
 	}
-	return d
+	return l.read
 }
 
 // protective are the settings whose loss opens the door.
@@ -248,13 +281,13 @@ var protective = []string{"tls_allowed_dn_list", "sasl_allowed_username_list", "
 func (l *linter) keys() {
 	if l.k != Other {
 		names := newNames(l.k, l.o.Run.Libvirt)
-		for _, e := range l.f.entries {
+		for e := range l.f.Entries() {
 			if !e.Shadowed { // what is said of the first holds for all
 				l.key(e, names)
 			}
 		}
 	}
-	for _, e := range l.f.entries {
+	for e := range l.f.Entries() {
 		first, _ := l.f.Lookup(e.Key)
 		if e.Value.Overflow && !e.Shadowed {
 			l.add("conf-number-overflow", e.Line, "the number of %s wraps round: libvirt %s takes it for %d", e.Key, l.o.Run.Libvirt, e.Value.Int)
@@ -263,7 +296,7 @@ func (l *linter) keys() {
 			continue
 		}
 		found := l.add("conf-duplicate-key", e.Line, "%s stands in line %d already; this line is ignored", e.Key, first.Line)
-		if string(l.f.src[e.Value.Start:e.Value.End]) == string(l.f.src[first.Value.Start:first.Value.End]) {
+		if l.f.text[e.Value.Start:e.Value.End] == l.f.text[first.Value.Start:first.Value.End] {
 			found.Severity = finding.Note
 		}
 		found.Remedy = fmt.Sprintf("remove line %d or line %d", first.Line, e.Line)
@@ -339,7 +372,7 @@ var remoteKeys = []string{"tls_allowed_dn_list", "ca_file", "cert_file", "key_fi
 
 // daemon reports what is dangerous or without effect in a daemon's file.
 func (l *linter) daemon() {
-	d := lenient(l.f, l.k, l.o.Run)
+	d := l.lenient()
 	remote := l.k != Driver
 	if remote {
 		l.listening(d)
@@ -371,7 +404,7 @@ func (l *linter) listening(d *Daemon) {
 			}
 		}
 	}
-	if l.k == Libvirtd && !d.Run.Listen && !d.Run.SocketActivated {
+	if l.k == Libvirtd && (!d.Run.Listen || l.o.ListenUnknown) && !d.Run.SocketActivated {
 		for _, key := range []string{"listen_tls", "listen_tcp"} {
 			if on, ok, err := l.f.Bool(key); on && ok && err == nil {
 				l.add("conf-listen-argument", l.line(key), "%s = 1 does nothing without --listen", key)
@@ -476,7 +509,7 @@ func (l *linter) admission(d *Daemon) {
 		l.add("conf-list-empty", l.line("tls_allowed_dn_list"), "tls_allowed_dn_list is empty: no client may connect")
 	default:
 		e, _ := l.f.Lookup("tls_allowed_dn_list")
-		for _, i := range e.Value.Items {
+		for i := range e.Value.Items() {
 			l.pattern(i.Text, i.Line)
 		}
 	}

@@ -181,3 +181,16 @@ func TestTCPWithoutAuthenticationIsOpenOnAPassedSocketToo(t *testing.T) {
 		t.Error("a passed -tcp.socket is not listened on")
 	}
 }
+
+func TestOfManyFindingsOfOneRuleTheFirstThousandAreTold(t *testing.T) {
+	_, found := Check([]byte(strings.Repeat("tls_port = '1'\n", 3001)), "F", LintOptions{Kind: Libvirtd, Run: Run{Listen: true}})
+	n, last := 0, ""
+	for _, f := range found {
+		if f.Rule == "conf-duplicate-key" {
+			n, last = n+1, f.Message
+		}
+	}
+	if want := "2000 more like these; the first 1000 are told"; n != 1001 || last != want {
+		t.Errorf("%d findings, the last: %q", n, last)
+	}
+}

@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"iter"
 	"regexp"
 	"strings"
 
@@ -21,11 +22,9 @@ var gnutlsTypes = map[string]string{
 }
 
 // rank is the usual order of parts in a certificate, from the country down.
-var rank = map[string]int{"C": 1, "ST": 2, "L": 3, "O": 4, "OU": 5, "CN": 6, "UID": 7, "EMAIL": 7}
+var rank = map[string]int8{"C": 1, "ST": 2, "L": 3, "O": 4, "OU": 5, "CN": 6, "UID": 7, "EMAIL": 7}
 
 var (
-	// typeAt finds what stands in front of an equals sign at the beginning of a part.
-	typeAt = regexp.MustCompile(`(?:^|[,+*?])([A-Za-z]+)=`)
 	// blankComma is a blank behind a comma that can be no part of a value: there a backslash (or a wildcard for it)
 	// would stand in front of the comma.
 	blankComma = regexp.MustCompile(`[^\\*?],[ \t]`)
@@ -40,6 +39,14 @@ func (l *linter) pattern(p string, line int) {
 	never := func(why string) {
 		l.add("conf-dn-pattern-never", line, "the pattern %q matches no certificate: %s", p, why)
 	}
+	switch {
+	case p == "":
+		never("it is empty")
+		return
+	case strings.Trim(p, "*") == "":
+		l.add("conf-dn-pattern-broad", line, "the pattern %q lets every certificate of the CA in", p)
+		return
+	}
 	if !validText(p) {
 		l.add("conf-dn-pattern-utf8", line, "the pattern %q is not UTF-8 and matches no name that is", p)
 	}
@@ -48,12 +55,6 @@ func (l *linter) pattern(p string, line int) {
 			"the pattern %q makes GLib turn names round: a certificate of a trusted CA whose name is not UTF-8 aborts the daemon", p)
 	}
 	switch {
-	case p == "":
-		never("it is empty")
-		return
-	case strings.Trim(p, "*") == "":
-		l.add("conf-dn-pattern-broad", line, "the pattern %q lets every certificate of the CA in", p)
-		return
 	case strings.HasPrefix(p, "/"):
 		never("it has openssl's old form with slashes; parts are joined by commas")
 		return
@@ -77,14 +78,14 @@ func (l *linter) pattern(p string, line int) {
 	if m := class.FindString(p); m != "" {
 		l.add("conf-dn-pattern-class", line, "the pattern %q has %s, which is compared as it stands", p, m)
 	}
-	var ranks []int
-	for _, m := range typeAt.FindAllStringSubmatch(p, -1) {
-		want := gnutlsTypes[strings.ToLower(m[1])]
-		if want != "" && want != m[1] {
-			never("GnuTLS writes " + want + "=, not " + m[1] + "=")
+	var ranks []int8
+	for name := range typesIn(p) {
+		want := gnutlsTypes[strings.ToLower(name)]
+		if want != "" && want != name {
+			never("GnuTLS writes " + want + "=, not " + name + "=")
 			return
 		}
-		if r := rank[m[1]]; r > 0 {
+		if r := rank[name]; r > 0 {
 			ranks = append(ranks, r)
 		}
 	}
@@ -104,7 +105,7 @@ func (l *linter) pattern(p string, line int) {
 }
 
 // backwards reports whether the parts go down from the first to the last.
-func backwards(ranks []int) bool {
+func backwards(ranks []int8) bool {
 	if len(ranks) < 2 || ranks[0] <= ranks[len(ranks)-1] {
 		return false
 	}
@@ -116,10 +117,22 @@ func backwards(ranks []int) bool {
 	return true
 }
 
-func maxRank(ranks []int) int {
-	m := 0
+func maxRank(ranks []int8) int8 {
+	m := int8(0)
 	for _, r := range ranks {
 		m = max(m, r)
 	}
 	return m
+}
+
+// typesIn gives what stands in front of an equals sign at the beginning of a part of the name.
+func typesIn(pattern string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for part := range strings.FieldsFuncSeq(pattern, func(r rune) bool { return strings.ContainsRune(",+*?", r) }) {
+			name, _, ok := strings.Cut(part, "=")
+			if ok && name != "" && strings.Trim(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz") == "" && !yield(name) {
+				return
+			}
+		}
+	}
 }

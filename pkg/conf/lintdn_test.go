@@ -27,7 +27,7 @@ func TestRealNamesAreNotCalledImpossible(t *testing.T) {
 }
 
 func patternRules(p string) []string {
-	l := &linter{f: &File{name: "F"}}
+	l := &linter{f: &File{name: "F"}, alike: map[string]int{}}
 	l.pattern(p, 1)
 	var rules []string
 	for _, f := range l.found {

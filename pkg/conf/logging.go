@@ -2,6 +2,7 @@ package conf
 
 import (
 	"fmt"
+	"iter"
 	"strconv"
 	"strings"
 )
@@ -13,14 +14,14 @@ func (d *Daemon) checkLogging() error {
 		return d.logError("log_level", fmt.Sprintf("Failed to set logging priority, argument '%d' is invalid", d.LogLevel))
 	}
 	if d.LogFilters != nil {
-		for _, filter := range logWords(*d.LogFilters) {
+		for filter := range logWords(*d.LogFilters) {
 			if text := badFilter(filter); text != "" {
 				return d.logError("log_filters", text)
 			}
 		}
 	}
 	if d.LogOutputs != nil {
-		for _, output := range logWords(*d.LogOutputs) {
+		for output := range logWords(*d.LogOutputs) {
 			if text := badOutput(output); text != "" {
 				return d.logError("log_outputs", text)
 			}
@@ -36,8 +37,8 @@ func (d *Daemon) logError(key, text string) error {
 }
 
 // logWords splits at blanks as virLogParseFilters and -Outputs do.
-func logWords(s string) []string {
-	return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' })
+func logWords(s string) iter.Seq[string] {
+	return strings.FieldsFuncSeq(s, func(r rune) bool { return r == ' ' })
 }
 
 // logPriority reports whether virStrToLong_uip makes 1 to 4 of s.

@@ -1,7 +1,7 @@
 package conf
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
 	"math"
 	"strings"
@@ -83,38 +83,52 @@ func ParseFor(b []byte, name string, r Release) (*File, error) {
 	if len(b) > MaxSize {
 		return nil, &ParseError{File: name, Text: fmt.Sprintf("Failed to read file '%s': Value too large for defined data type", name)}
 	}
-	p := parser{src: bytes.Clone(b), text: string(b), name: name, line: 1, refuseOverflow: r.AtLeast(overflowRefused)}
+	return parse(string(b), name, r)
+}
+
+func parse(text, name string, r Release) (*File, error) {
+	p := parser{text: text, name: name, line: 1, refuseOverflow: r.AtLeast(overflowRefused)}
+	// Each setting takes four octets and has an equals sign.
+	spots := make([]spot, 0, min(strings.Count(text, "="), len(text)/4+1))
 	for !p.end() {
-		if err := p.statement(); err != nil {
-			return nil, err
+		p.skipBlanksAndEOL()
+		if p.cur() == '#' {
+			p.skipLine()
+		} else {
+			spots = append(spots, spot{int32(p.pos), int32(p.line)})
+			if _, err := p.setting(); err != nil {
+				return nil, err
+			}
 		}
 		if err := p.separator(); err != nil {
 			return nil, err
 		}
 	}
-	f := &File{name: name, src: p.src, entries: p.entries}
-	f.index()
-	return f, nil
+	return newFile(name, text, spots), nil
 }
 
+// A parser stands somewhere in a file.
 type parser struct {
-	src            []byte
-	text           string // the same, for strings that share its memory
+	text           string
 	name           string
 	pos            int
 	line           int // libvirt's: counted by newlines passed
-	entries        []Entry
 	refuseOverflow bool
+	// element, if not nil, is called behind each element of a list, with its depth from 1; false: that is enough.
+	element func(depth int, e Value) bool
 }
 
-func (p *parser) end() bool { return p.pos >= len(p.src) }
+// errEnough ends a reading that wants no more.
+var errEnough = errors.New("enough")
+
+func (p *parser) end() bool { return p.pos >= len(p.text) }
 
 // cur is the byte at hand, 0 at the end, as with a C string.
 func (p *parser) cur() byte {
 	if p.end() {
 		return 0
 	}
-	return p.src[p.pos]
+	return p.text[p.pos]
 }
 
 func (p *parser) fail(text string) error {
@@ -147,49 +161,46 @@ func (p *parser) skipLine() {
 	}
 }
 
-// statement reads a comment line or a setting with the comment behind it (virConfParseStatement).
-func (p *parser) statement() error {
-	p.skipBlanksAndEOL()
-	if p.cur() == '#' {
-		p.skipLine()
-		return nil
+// nameLength is how much of the text's beginning is a setting's name.
+func nameLength(text string) int {
+	if text == "" || !isAlpha(text[0]) {
+		return 0
 	}
-	start, line := p.pos, p.line
-	if !isAlpha(p.cur()) {
-		return p.fail("expecting a name")
+	for i := range len(text) {
+		if c := text[i]; !isAlpha(c) && !isDigit(c) && c != '_' {
+			return i
+		}
 	}
-	for !p.end() && (isAlpha(p.cur()) || isDigit(p.cur()) || p.cur() == '_') {
-		p.pos++
+	return len(text)
+}
+
+// setting reads a setting with the comment behind it (virConfParseStatement).
+func (p *parser) setting() (Entry, error) {
+	e := Entry{Line: p.line, Start: p.pos}
+	n := nameLength(p.text[p.pos:])
+	if n == 0 {
+		return Entry{}, p.fail("expecting a name")
 	}
-	key := p.text[start:p.pos]
+	e.Key = p.text[p.pos : p.pos+n]
+	p.pos += n
 	p.skipBlanks()
 	if p.cur() != '=' {
-		return p.fail("expecting an assignment")
+		return Entry{}, p.fail("expecting an assignment")
 	}
 	p.pos++
 	p.skipBlanks()
-	v, err := p.value(0)
-	if err != nil {
-		return err
+	var err error
+	if e.Value, err = p.value(0); err != nil {
+		return Entry{}, err
 	}
-	e := Entry{Key: key, Value: v, Line: line, Start: start, End: v.End}
+	e.End = e.Value.End
 	p.skipBlanks()
 	if p.cur() == '#' {
 		at := p.pos
 		p.skipLine()
 		e.Comment = p.text[at:p.pos]
 	}
-	p.entries = append(grown(p.entries), e)
-	return nil
-}
-
-// grown doubles a full slice. append alone grows large ones by a quarter, which for a file of nothing but short settings
-// leaves four times as much garbage.
-func grown[T any](s []T) []T {
-	if len(s) < cap(s) {
-		return s
-	}
-	return append(make([]T, 0, max(2*len(s), 4)), s...)
+	return e, nil
 }
 
 // separator reads what must stand between two statements (virConfParseSeparator).
@@ -210,7 +221,7 @@ func (p *parser) separator() error {
 
 func (p *parser) value(depth int) (Value, error) {
 	p.skipBlanks()
-	v := Value{Start: p.pos, Line: p.line}
+	v := Value{Start: p.pos, Line: p.line, file: p.text}
 	var err error
 	switch c := p.cur(); {
 	case p.end():
@@ -235,11 +246,11 @@ func (p *parser) quoted(v *Value) error {
 	// libvirt looks for triple quotes only where more than six bytes are left: """""" at the very end is an empty
 	// string with rubbish behind it.
 	const triple = `"""`
-	if p.pos+6 < len(p.src) && strings.HasPrefix(p.text[p.pos:], triple) {
+	if p.pos+6 < len(p.text) && strings.HasPrefix(p.text[p.pos:], triple) {
 		quote = triple
 		p.pos += 3
 		start := p.pos
-		for p.pos+2 < len(p.src) && !strings.HasPrefix(p.text[p.pos:], triple) {
+		for p.pos+2 < len(p.text) && !strings.HasPrefix(p.text[p.pos:], triple) {
 			if p.cur() == '\n' {
 				p.line++
 			}
@@ -308,12 +319,9 @@ func (p *parser) list(v *Value, depth int) error {
 	p.pos++
 	p.skipBlanksAndEOL()
 	if !p.end() && p.cur() != ']' {
-		item, err := p.value(depth + 1)
-		if err != nil {
+		if err := p.item(v, depth+1); err != nil {
 			return err
 		}
-		v.Items = append(grown(v.Items), item)
-		p.skipBlanksAndEOL()
 	}
 	for !p.end() && p.cur() != ']' {
 		if p.cur() != ',' {
@@ -325,16 +333,27 @@ func (p *parser) list(v *Value, depth int) error {
 			v.trailingComma = true
 			break
 		}
-		item, err := p.value(depth + 1)
-		if err != nil {
+		if err := p.item(v, depth+1); err != nil {
 			return err
 		}
-		v.Items = append(grown(v.Items), item)
-		p.skipBlanksAndEOL()
 	}
 	if p.cur() != ']' {
 		return p.fail("list is not closed with ]")
 	}
 	p.pos++
+	return nil
+}
+
+// item reads an element of a list and the blanks behind it.
+func (p *parser) item(list *Value, depth int) error {
+	e, err := p.value(depth)
+	if err != nil {
+		return err
+	}
+	list.Len++
+	if p.element != nil && !p.element(depth, e) {
+		return errEnough
+	}
+	p.skipBlanksAndEOL()
 	return nil
 }

@@ -2,6 +2,7 @@ package conf
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -147,7 +148,7 @@ func TestTheFirstOfTwoKeysCounts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	e := f.Entries()
+	e := slices.Collect(f.Entries())
 	if len(e) != 3 || e[0].Shadowed || !e[2].Shadowed || e[1].Comment != "# two" || e[2].Line != 3 {
 		t.Errorf("%+v", e)
 	}

@@ -185,13 +185,13 @@ func (f *File) checkQEMU(key string) string {
 			return "unsupported configuration: allow_disk_format_probing is no longer supported"
 		}
 	case "cgroup_controllers":
-		for _, c := range e.Value.Items {
+		for c := range e.Value.Items() {
 			if !oneOf(c.Text, "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "net_cls", "perf_event", "name=systemd") {
 				return fmt.Sprintf("configuration file syntax error: Unknown cgroup controller '%s'", c.Text)
 			}
 		}
 	case "namespaces":
-		for _, n := range e.Value.Items {
+		for n := range e.Value.Items() {
 			if n.Text != "mount" {
 				return "configuration file syntax error: Unknown namespace: " + n.Text
 			}

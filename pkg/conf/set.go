@@ -1,7 +1,6 @@
 package conf
 
 import (
-	"bytes"
 	"fmt"
 	"sort"
 	"strconv"
@@ -90,10 +89,11 @@ func describeType(s Setting) string {
 
 func parseLiteral(text string) (Value, bool) {
 	f, err := ParseFor([]byte("x="+text), "value", Release11_3)
-	if err != nil || len(f.entries) != 1 || f.entries[0].Comment != "" || strings.TrimRight(text[f.entries[0].End-2:], " \t") != "" {
+	if err != nil || f.Len() != 1 {
 		return Value{}, false
 	}
-	return f.entries[0].Value, true
+	e := f.entry(0)
+	return e.Value, e.Comment == "" && strings.TrimRight(text[e.End-2:], " \t") == ""
 }
 
 func newValue(v Value) NewValue {
@@ -143,17 +143,14 @@ func (f *File) Set(key string, v NewValue) (*File, error) {
 	if err != nil {
 		return nil, &ValueError{Key: key, Reason: err.Error()}
 	}
-	var out []byte
 	if exists {
-		out = splice(f.src, old.Value.Start, old.Value.End, text)
-	} else {
-		out = f.insert(key, text)
+		return f.reparse(key, f.text[:old.Value.Start]+text+f.text[old.Value.End:])
 	}
-	return f.reparse(key, out)
+	return f.reparse(key, f.insert(key, text))
 }
 
-func (f *File) reparse(key string, src []byte) (*File, error) {
-	n, err := Parse(src, f.name)
+func (f *File) reparse(key, text string) (*File, error) {
+	n, err := parse(text, f.name, Release{})
 	if err != nil {
 		return nil, fmt.Errorf("setting %q: the new file would not be read: %w", key, err)
 	}
@@ -167,10 +164,6 @@ func validKey(key string) bool {
 		}
 	}
 	return key != ""
-}
-
-func splice(src []byte, from, to int, text string) []byte {
-	return bytes.Join([][]byte{src[:from:from], []byte(text), src[to:]}, nil)
 }
 
 // render writes a value in the style of the one that it replaces.
@@ -200,9 +193,18 @@ func (f *File) render(old Value, v NewValue) (string, error) {
 func (f *File) renderList(old Value, items []string) (string, error) {
 	quoted := map[string]string{}
 	prefer := ""
-	for _, i := range old.Items {
+	var first, second, last Value
+	had := 0
+	for i := range old.Items() {
+		switch had {
+		case 0:
+			first = i
+		case 1:
+			second = i
+		}
+		had, last = had+1, i
 		if i.Type == String {
-			quoted[i.Text] = string(f.src[i.Start:i.End])
+			quoted[i.Text] = f.text[i.Start:i.End]
 			prefer = i.Quote
 		}
 	}
@@ -222,12 +224,11 @@ func (f *File) renderList(old Value, items []string) (string, error) {
 		return "[]", nil
 	}
 	open, sep, end := "[ ", ", ", " ]"
-	if old.Type == List && len(old.Items) > 0 {
-		first, last := old.Items[0], old.Items[len(old.Items)-1]
-		open = string(f.src[old.Start:first.Start])
-		end = string(f.src[last.End:old.End])
-		if len(old.Items) > 1 {
-			sep = string(f.src[first.End:old.Items[1].Start])
+	if had > 0 {
+		open = f.text[old.Start:first.Start]
+		end = f.text[last.End:old.End]
+		if had > 1 {
+			sep = f.text[first.End:second.Start]
 		} else if i := strings.LastIndexByte(open, '\n'); i >= 0 {
 			sep = "," + open[1:]
 		}
@@ -237,20 +238,20 @@ func (f *File) renderList(old Value, items []string) (string, error) {
 
 // newline is the line end that the file uses.
 func (f *File) newline() string {
-	if i := bytes.IndexByte(f.src, '\n'); i > 0 && f.src[i-1] == '\r' {
+	if i := strings.IndexByte(f.text, '\n'); i > 0 && f.text[i-1] == '\r' {
 		return "\r\n"
 	}
 	return "\n"
 }
 
 // insert puts a new setting behind the last comment that shows it, or at the end.
-func (f *File) insert(key, text string) []byte {
+func (f *File) insert(key, text string) string {
 	line := key + f.assignment() + text
 	at := -1
-	for pos := 0; pos < len(f.src); {
-		end := pos + bytes.IndexByte(f.src[pos:], '\n')
+	for pos := 0; pos < len(f.text); {
+		end := pos + strings.IndexByte(f.text[pos:], '\n')
 		if end < pos {
-			end = len(f.src) - 1
+			end = len(f.text) - 1
 		}
 		if f.shows(pos, end, key) {
 			at = end + 1
@@ -258,40 +259,40 @@ func (f *File) insert(key, text string) []byte {
 		pos = end + 1
 	}
 	if at < 0 {
-		at = len(f.src)
+		at = len(f.text)
 	}
 	before, after := "", f.newline()
-	if at > 0 && f.src[at-1] != '\n' {
+	if at > 0 && f.text[at-1] != '\n' {
 		before = f.newline()
 	}
-	return splice(f.src, at, at, before+line+after)
+	return f.text[:at] + before + line + after + f.text[at:]
 }
 
 // shows reports whether the line of src[pos:end+1] is a comment "#key =" outside of any value whose list, if it has one,
 // ends on that line.
 func (f *File) shows(pos, end int, key string) bool {
-	l := bytes.TrimRight(f.src[pos:end+1], " \t\r\n")
-	rest, ok := bytes.CutPrefix(l, []byte("#"))
+	l := strings.TrimRight(f.text[pos:end+1], " \t\r\n")
+	rest, ok := strings.CutPrefix(l, "#")
 	if !ok {
 		return false
 	}
-	rest, ok = bytes.CutPrefix(bytes.TrimLeft(rest, " \t"), []byte(key))
-	rest = bytes.TrimLeft(rest, " \t")
-	if !ok || len(rest) == 0 || rest[0] != '=' || bytes.HasSuffix(rest, []byte("[")) || bytes.HasSuffix(rest, []byte(",")) {
+	rest, ok = strings.CutPrefix(strings.TrimLeft(rest, " \t"), key)
+	rest = strings.TrimLeft(rest, " \t")
+	if !ok || len(rest) == 0 || rest[0] != '=' || strings.HasSuffix(rest, "[") || strings.HasSuffix(rest, ",") {
 		return false
 	}
 	// Not in a string of several lines.
-	next := sort.Search(len(f.entries), func(i int) bool { return f.entries[i].Start >= pos })
-	return next == 0 || pos >= f.entries[next-1].End
+	next := sort.Search(f.Len(), func(i int) bool { return int(f.spots[i].start) >= pos })
+	return next == 0 || pos >= f.entry(next-1).End
 }
 
 // assignment is the equals sign as the file's first setting has it.
 func (f *File) assignment() string {
-	if len(f.entries) == 0 {
+	if f.Len() == 0 {
 		return " = "
 	}
-	e := f.entries[0]
-	a := string(f.src[e.Start+len(e.Key) : e.Value.Start])
+	e := f.entry(0)
+	a := f.text[e.Start+len(e.Key) : e.Value.Start]
 	if strings.Contains(a, "\t") || len(a) > 3 {
 		return " = " // aligned with its neighbours, not with the new one
 	}
@@ -301,48 +302,64 @@ func (f *File) assignment() string {
 // Unset takes a setting out: every line with this key, so that no other comes to light. Comments stay, also one behind
 // the value.
 func (f *File) Unset(key string) (*File, error) {
-	src := f.src
-	for i := len(f.entries) - 1; i >= 0; i-- {
-		e := f.entries[i]
-		if e.Key != key {
+	// From the end to the beginning, since what stays behind a setting decides how much of its line goes: buf[at:] is what
+	// stays of the text from octet rest on.
+	buf := []byte(f.text)
+	at, rest := len(buf), len(buf)
+	keep := func(from int) {
+		at -= rest - from
+		copy(buf[at:], f.text[from:rest])
+	}
+	for i := f.Len() - 1; i >= 0; i-- {
+		if f.key(i) != key {
 			continue
 		}
-		from, to := e.Start, e.End
-		for to < len(src) && isBlank(src[to]) {
-			to++
-		}
-		lineStart := from
-		for lineStart > 0 && isBlank(src[lineStart-1]) {
-			lineStart--
-		}
-		alone := lineStart == 0 || isEOL(src[lineStart-1])
-		switch {
-		case to < len(src) && src[to] == ';':
-			to++
-			for to < len(src) && isBlank(src[to]) {
-				to++
-			}
-			if alone && (to == len(src) || isEOL(src[to])) {
-				from, to = lineStart, endOfLine(src, to)
-			}
-		case to < len(src) && src[to] == '#': // the comment stays; behind a ; it may stand as well
-		case alone:
-			from, to = lineStart, endOfLine(src, to)
-		default: // the last of a line: the ; in front of it may stay
-		}
-		src = splice(src, from, to, "")
+		e := f.entry(i)
+		keep(e.End)
+		from, to := extent(f.text[:e.Start], buf[at:])
+		at, rest = at+to, from
 	}
-	if len(bytes.Trim(src, " \t\r\n")) == 0 {
-		src = nil // a file of nothing but blanks is an error
+	keep(0)
+	text := string(buf[at:])
+	if strings.Trim(text, " \t\r\n") == "" {
+		text = "" // a file of nothing but blanks is an error
 	}
-	return f.reparse(key, src)
+	return f.reparse(key, text)
 }
 
-func endOfLine(src []byte, at int) int {
-	if at < len(src) && src[at] == '\r' {
+// extent says what goes together with a setting: what stands in front of it from octet from on, and what stands behind it
+// up to octet to.
+func extent(before string, behind []byte) (from, to int) {
+	from = len(before)
+	lineStart := len(strings.TrimRight(before, " \t"))
+	alone := lineStart == 0 || isEOL(before[lineStart-1])
+	to = skipBlanks(behind, 0)
+	switch {
+	case to < len(behind) && behind[to] == ';':
+		to = skipBlanks(behind, to+1)
+		if alone && (to == len(behind) || isEOL(behind[to])) {
+			from, to = lineStart, endOfLine(behind, to)
+		}
+	case to < len(behind) && behind[to] == '#': // the comment stays; behind a ; it may stand as well
+	case alone:
+		from, to = lineStart, endOfLine(behind, to)
+	default: // the last of a line: the ; in front of it may stay
+	}
+	return from, to
+}
+
+func skipBlanks(text []byte, at int) int {
+	for at < len(text) && isBlank(text[at]) {
 		at++
 	}
-	if at < len(src) && src[at] == '\n' {
+	return at
+}
+
+func endOfLine(text []byte, at int) int {
+	if at < len(text) && text[at] == '\r' {
+		at++
+	}
+	if at < len(text) && text[at] == '\n' {
 		at++
 	}
 	return at

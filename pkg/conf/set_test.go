@@ -1,6 +1,7 @@
 package conf
 
 import (
+	"encoding/json"
 	"strings"
 	"testing"
 )
@@ -167,7 +168,9 @@ func FuzzParse(f *testing.F) {
 				Lint(c, LintOptions{Kind: k, Run: Run{Libvirt: r, Listen: true}})
 				c.Effective(k, Run{Libvirt: r})
 			}
-			c.Settings()
+			if _, err := json.Marshal(c.Settings()); err != nil {
+				t.Fatalf("%q: %v", b, err)
+			}
 		}
 	})
 }
@@ -186,9 +189,9 @@ func FuzzSet(f *testing.F) {
 		}
 		others := func(f *File) string {
 			var s strings.Builder
-			for _, e := range f.Entries() {
+			for e := range f.Entries() {
 				if e.Key != key {
-					s.WriteString(e.Key + string(f.src[e.Value.Start:e.Value.End]) + "\n")
+					s.WriteString(e.Key + f.text[e.Value.Start:e.Value.End] + "\n")
 				}
 			}
 			return s.String()
@@ -204,7 +207,7 @@ func FuzzSet(f *testing.F) {
 		}
 		if n, err := old.Set(key, v); err == nil {
 			if others(n) != others(old) {
-				t.Fatalf("%q: Set(%q, %q): %q", b, key, v, n.src)
+				t.Fatalf("%q: Set(%q, %q): %q", b, key, v, n.text)
 			}
 			e, ok := n.Lookup(key)
 			got, isList := e.Value.Strings()
@@ -217,7 +220,7 @@ func FuzzSet(f *testing.F) {
 				ok = ok && e.Value.Int == int64(v)
 			}
 			if !ok {
-				t.Fatalf("%q: Set(%q, %q): %q", b, key, v, n.src)
+				t.Fatalf("%q: Set(%q, %q): %q", b, key, v, n.text)
 			}
 		} else if _, isValue := err.(*ValueError); !isValue {
 			t.Fatalf("%q: Set(%q, %q): %v", b, key, v, err)
@@ -227,7 +230,7 @@ func FuzzSet(f *testing.F) {
 			t.Fatalf("%q: Unset(%q): %v", b, key, err)
 		}
 		if _, ok := n.Lookup(key); ok || others(n) != others(old) {
-			t.Fatalf("%q: Unset(%q): %q", b, key, n.src)
+			t.Fatalf("%q: Unset(%q): %q", b, key, n.text)
 		}
 	})
 }

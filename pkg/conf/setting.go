@@ -1,5 +1,7 @@
 package conf
 
+import "sync"
+
 // A Type is what libvirt takes for a setting.
 type Type int
 
@@ -73,13 +75,20 @@ func Settings(k Kind, r Release) []Setting {
 
 // LookupSetting finds a setting by its key, also one that the release does not read.
 func LookupSetting(k Kind, key string) (Setting, bool) {
-	for _, s := range Settings(k, Release{1 << 15, 0}) {
-		if s.Key == key {
-			return s, true
+	s, ok := settingsByKey()[k][key]
+	return s, ok
+}
+
+var settingsByKey = sync.OnceValue(func() map[Kind]map[string]Setting {
+	m := map[Kind]map[string]Setting{}
+	for _, k := range []Kind{Libvirtd, Virtproxyd, Driver, Client, Admin, QEMU} {
+		m[k] = map[string]Setting{}
+		for _, s := range Settings(k, Release{1 << 15, 0}) {
+			m[k][s.Key] = s
 		}
 	}
-	return Setting{}, false
-}
+	return m
+})
 
 // checkType gives the error that libvirt reports for the setting's type and range, as far as those of the type go.
 func (f *File) checkType(s Setting) error {
@@ -88,9 +97,9 @@ func (f *File) checkType(s Setting) error {
 	case TypeString:
 		_, _, err = f.String(s.Key)
 	case TypeStrings:
-		_, _, err = f.Strings(s.Key)
+		_, _, err = f.stringOrList(s.Key, false)
 	case TypeStringOrStrings:
-		_, _, err = f.StringOrStrings(s.Key)
+		_, _, err = f.stringOrList(s.Key, true)
 	case TypeBool:
 		_, _, err = f.Bool(s.Key)
 	case TypeInt:

@@ -1,5 +1,7 @@
 package conf
 
+import "iter"
+
 // A ValueType is the syntactic type of a value. libvirt never converts one into another.
 type ValueType uint8
 
@@ -37,42 +39,58 @@ type Value struct {
 	Int int64
 	// Text is the content of a String. It ends before a NUL byte, as in C.
 	Text string
-	// Items are the elements of a List.
-	Items []Value
+	// Len is the number of elements of a List.
+	Len int
 	// Quote is how a String is delimited: ", ' or """.
 	Quote string
 	// Start and End are the offsets of the value in the file, quotes and brackets included.
 	Start, End int
 	// Line is the line on which it begins.
 	Line int
+	// file is the text of the whole file, from which the elements of a List are read.
+	file string
+}
+
+// Items gives the elements of a List. They are read anew each time, with all that is inside of them.
+func (v Value) Items() iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		v.elements(func(depth int, e Value) bool { return depth > 1 || yield(e) })
+	}
+}
+
+// elements reads a List again and calls f with every element, at any depth from 1, behind those inside of it, until f gives
+// false.
+func (v Value) elements(f func(depth int, e Value) bool) {
+	if v.Type != List {
+		return
+	}
+	p := parser{text: v.file, pos: v.Start, line: v.Line, element: f}
+	if _, err := p.value(0); err != nil && err != errEnough {
+		panic("conf: a list that was read cannot be read: " + err.Error())
+	}
 }
 
 // Strings gives the elements of a list of strings; ok is false for any other value.
 func (v Value) Strings() (items []string, ok bool) {
-	if v.Type != List {
+	if !v.allStrings() {
 		return nil, false
 	}
-	items = make([]string, 0, len(v.Items))
-	for _, i := range v.Items {
-		if i.Type != String {
-			return nil, false
-		}
+	items = make([]string, 0, v.Len)
+	for i := range v.Items() {
 		items = append(items, i.Text)
 	}
 	return items, true
 }
 
-// JSON gives the value as encoding/json should write it: int64, string or []any.
-func (v Value) JSON() any {
-	switch v.Type {
-	case Integer:
-		return v.Int
-	case List:
-		items := make([]any, len(v.Items))
-		for i, e := range v.Items {
-			items[i] = e.JSON()
-		}
-		return items
+// allStrings reports whether the value is a list of strings.
+func (v Value) allStrings() bool {
+	if v.Type != List {
+		return false
 	}
-	return v.Text
+	for i := range v.Items() {
+		if i.Type != String {
+			return false
+		}
+	}
+	return true
 }

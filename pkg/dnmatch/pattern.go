@@ -18,7 +18,7 @@ type Pattern struct {
 // compiled is what a Pattern shares between its copies.
 type compiled struct {
 	form  form
-	glob  *glob.Pattern // nil: the pattern is not valid UTF-8, form is to be used
+	glob  *glob.Pattern // nil: the pattern is not valid UTF-8 or has very many wildcards, form is to be used
 	stars int
 	// needed is the longest literal run of the pattern, which a name must contain: most names fail here already. It is
 	// empty for a pattern that is not valid UTF-8, of which GLib reorders the octets when it reverses it.
@@ -37,6 +37,9 @@ func Compile(pattern string) (Pattern, error) {
 		return Pattern{}, &PatternError{Pattern: pattern, Offset: i, Reason: "a NUL, where C ends the text"}
 	}
 	c := &compiled{form: analyse(pattern), stars: strings.Count(pattern, "*"), print: fingerprint(pattern)}
+	if wildcards := c.stars + strings.Count(pattern, "?"); wildcards > gobwasBound {
+		return Pattern{text: pattern, c: c}, nil // gobwas/glob would take a hundred octets for each
+	}
 	if utf8.ValidString(pattern) {
 		g, err := glob.Compile(translate(pattern))
 		if err != nil {

@@ -59,11 +59,10 @@ func (s settings) String(key string) (string, bool, error) {
 	if !ok {
 		return "", false, nil
 	}
-	v, ok := e.Value.JSON().(string)
-	if !ok {
+	if e.Value.Type != conf.String {
 		return "", false, fmt.Errorf("internal error: %s: expected a string for '%s' parameter", s.file.Name(), key)
 	}
-	return v, true, nil
+	return e.Value.Text, true, nil
 }
 
 // Strings gives a list setting (virConfGetValueStringList).
