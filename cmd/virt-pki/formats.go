@@ -40,6 +40,19 @@ func outputFormat(c *cli.Context) (string, error) {
 	return "", usage("--format %s: text, json, junit or sarif", f)
 }
 
+// showAs prints preflight's answer in the format asked for, see show.
+func (p *program) showAs(c *cli.Context, format string, v any, fs []finding.Finding, cases func() []junitCase, text func()) error {
+	switch format {
+	case formatJSON:
+		return p.printJSON(v)
+	case formatSARIF:
+		return p.printSARIF(fs)
+	case formatJUnit:
+		return p.printJUnit("preflight", cases())
+	}
+	return p.show(c, v, text)
+}
+
 // A junitCase is one test case of a JUnit report.
 type junitCase struct {
 	class, name         string

@@ -102,7 +102,7 @@ func (p *program) matrix(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := p.printMatrix(v, format, c.Bool("quiet"), paint); err != nil {
+	if err := p.showAs(c, format, v, v.Findings, v.junit, func() { p.printMatrix(v, paint) }); err != nil {
 		return err
 	}
 	failed := finding.Worst(v.Findings) >= level

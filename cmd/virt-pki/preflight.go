@@ -131,7 +131,7 @@ func (p *program) preflight(c *cli.Context) error {
 		}
 		v.compare(one)
 	}
-	if err := p.printPreflight(v, format, c.Bool("quiet"), paint); err != nil {
+	if err := p.showAs(c, format, v, v.Findings, v.junit, func() { p.printPreflight(v, paint) }); err != nil {
 		return err
 	}
 	unchecked := len(v.Unchecked) > 0

@@ -21,34 +21,22 @@ const (
 	markUnjudged = "?"
 )
 
-// printMatrix prints the answer in the format asked for.
-func (p *program) printMatrix(v *matrixView, format string, quiet bool, paint painter) error {
-	switch {
-	case format == formatJSON:
-		return p.printJSON(v)
-	case format == formatSARIF:
-		return p.printSARIF(v.Findings)
-	case format == formatJUnit:
-		var cases []junitCase
-		for i, h := range v.Hosts {
-			if s := v.m.Servers[i]; s != nil {
-				cases = append(cases, junitCase{class: "daemon", name: h.Name, ok: s.Starts, kind: s.Cause, message: s.LibvirtMessage})
-			}
+// junit gives the test cases of a JUnit report.
+func (v *matrixView) junit() (cases []junitCase) {
+	for i, h := range v.Hosts {
+		if s := v.m.Servers[i]; s != nil {
+			cases = append(cases, junitCase{class: "daemon", name: h.Name, ok: s.Starts, kind: s.Cause, message: s.LibvirtMessage})
 		}
-		for _, c := range v.m.Cells {
-			cases = append(cases, junitCase{class: "connection", name: v.Hosts[c.Client].Name + " -> " + v.Hosts[c.Server].Name,
-				ok: c.Outcome == finding.Connected, kind: string(c.Outcome), message: c.Cause.Rule + ": " + c.Cause.Message, text: c.Cause.Remedy,
-				unchecked: c.Unchecked})
-		}
-		return p.printJUnit("preflight", cases)
-	case quiet:
-		return nil
 	}
-	p.printMatrixText(v, paint)
-	return nil
+	for _, c := range v.m.Cells {
+		cases = append(cases, junitCase{class: "connection", name: v.Hosts[c.Client].Name + " -> " + v.Hosts[c.Server].Name,
+			ok: c.Outcome == finding.Connected, kind: string(c.Outcome), message: c.Cause.Rule + ": " + c.Cause.Message, text: c.Cause.Remedy,
+			unchecked: c.Unchecked})
+	}
+	return cases
 }
 
-func (p *program) printMatrixText(v *matrixView, paint painter) {
+func (p *program) printMatrix(v *matrixView, paint painter) {
 	w := p.stdout
 	m := v.m
 	marks := v.marks()

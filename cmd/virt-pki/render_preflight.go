@@ -10,26 +10,15 @@ import (
 
 func processors() int { return runtime.GOMAXPROCS(0) }
 
-// printPreflight prints the answer in the format asked for.
-func (p *program) printPreflight(v preflightView, format string, quiet bool, paint painter) error {
-	switch {
-	case format == formatJSON:
-		return p.printJSON(v)
-	case format == formatSARIF:
-		return p.printSARIF(v.Findings)
-	case format == formatJUnit:
-		cases := []junitCase{{class: "daemon", name: v.Daemon.Conf, ok: v.Daemon.Starts, kind: deref(v.Daemon.Cause),
-			message: deref(v.Daemon.LibvirtMessage), text: v.Daemon.Remedy}}
-		for _, a := range v.Connections {
-			cases = append(cases, junitCase{class: "connection", name: a.URI, ok: a.Outcome == finding.Connected, kind: string(a.Outcome),
-				message: deref(a.Cause) + ": " + a.why(), text: a.Remedy, unchecked: a.Unchecked})
-		}
-		return p.printJUnit("preflight", cases)
-	case quiet:
-		return nil
+// junit gives the test cases of a JUnit report.
+func (v preflightView) junit() []junitCase {
+	cases := []junitCase{{class: "daemon", name: v.Daemon.Conf, ok: v.Daemon.Starts, kind: deref(v.Daemon.Cause),
+		message: deref(v.Daemon.LibvirtMessage), text: v.Daemon.Remedy}}
+	for _, a := range v.Connections {
+		cases = append(cases, junitCase{class: "connection", name: a.URI, ok: a.Outcome == finding.Connected, kind: string(a.Outcome),
+			message: deref(a.Cause) + ": " + a.why(), text: a.Remedy, unchecked: a.Unchecked})
 	}
-	p.printPreflightText(v, paint)
-	return nil
+	return cases
 }
 
 func deref(s *string) string {
@@ -64,7 +53,7 @@ func (a preflightAttempt) session() string {
 	return s
 }
 
-func (p *program) printPreflightText(v preflightView, paint painter) {
+func (p *program) printPreflight(v preflightView, paint painter) {
 	w := p.stdout
 	line := func(label, text string) {
 		if text != "" {

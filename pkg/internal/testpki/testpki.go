@@ -246,31 +246,29 @@ type tbs struct {
 	Extensions []pkix.Extension `asn1:"omitempty,optional,explicit,tag:3"`
 }
 
-// rawSubject takes the subject out of a certificate that crypto/x509 may refuse.
-func rawSubject(t testing.TB, der []byte) []byte {
+// apart takes a certificate apart that crypto/x509 may refuse.
+func apart(t testing.TB, der []byte) (o outer, in tbs) {
 	t.Helper()
-	var o outer
-	var in tbs
 	if _, err := asn1.Unmarshal(der, &o); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := asn1.Unmarshal(o.TBS.FullBytes, &in); err != nil {
 		t.Fatal(err)
 	}
+	return o, in
+}
+
+// rawSubject takes the subject out of a certificate.
+func rawSubject(t testing.TB, der []byte) []byte {
+	t.Helper()
+	_, in := apart(t, der)
 	return in.Subject.FullBytes
 }
 
 // resign edits the signed part and signs it again with the same algorithm.
 func resign(t testing.TB, der []byte, signer crypto.Signer, edits []func(*tbs)) []byte {
 	t.Helper()
-	var o outer
-	var in tbs
-	if _, err := asn1.Unmarshal(der, &o); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := asn1.Unmarshal(o.TBS.FullBytes, &in); err != nil {
-		t.Fatal(err)
-	}
+	o, in := apart(t, der)
 	for _, edit := range edits {
 		edit(&in)
 	}
