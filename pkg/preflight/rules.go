@@ -115,8 +115,9 @@ var rules = []finding.Rule{
 	},
 	{
 		ID: "firewall-unopened", Title: "The firewall names the port", Severity: finding.Note, Effect: finding.NoEffect,
-		Text: "There are rules of a firewall, and none of them names the daemon's port or the service libvirt-tls. Whether they let it in is not judged: a rule " +
-			"may accept everything of a network.",
+		Text: "There are rules of a firewall, and as far as their files tell none lets TCP in on the daemon's port. Of firewalld the zones in use are read (the default one, " +
+			"and those with interfaces or sources), with their services, ports and rich rules; to which zone NetworkManager gives a connection does not stand there. Of ufw, nftables " +
+			"and iptables it is looked whether something is kept out and a line names the port: what the rules come to is not worked out.",
 		LibvirtMessages: []string{"unable to connect to server at '{host}:{port}': Connection timed out",
 			"unable to connect to server at '{host}:{port}': No route to host"},
 		Remedy: "firewall-cmd --permanent --add-service=libvirt-tls; firewall-cmd --reload, or its like of another firewall",

@@ -289,6 +289,43 @@ func TestFirewallsThatNameNeitherPortNorService(t *testing.T) {
 		{name: "with a range", more: map[string]string{"etc/firewalld/zones/public.xml": `<zone><port port="16500-16600" protocol="tcp"/></zone>`}, port: 16514},
 		{name: "firewalld is installed and disabled", more: map[string]string{"etc/firewalld/firewalld.conf": "DefaultZone=public\n",
 			usrUnits + "firewalld.service": "[Service]\nExecStart=/x\n[Install]\nWantedBy=x.target\n"}, port: 16514},
+		{name: "a udp port of firewalld", more: map[string]string{"etc/firewalld/zones/public.xml": `<zone><port port="16514" protocol="udp"/></zone>`}, port: 16514,
+			want: "/etc/firewalld/zones/public.xml"},
+		{name: "a comment of firewalld", more: map[string]string{"etc/firewalld/zones/public.xml": `<zone><!-- libvirt-tls 16514 --></zone>`}, port: 16514,
+			want: "/etc/firewalld/zones/public.xml"},
+		{name: "a zone that is not in use", more: map[string]string{"etc/firewalld/zones/public.xml": `<zone/>`, "etc/firewalld/zones/work.xml": `<zone><service name="libvirt-tls"/></zone>`},
+			port: 16514, want: "/etc/firewalld/zones/public.xml"},
+		{name: "a zone with an interface", more: map[string]string{"etc/firewalld/zones/public.xml": `<zone/>`,
+			"etc/firewalld/zones/work.xml": `<zone><interface name="eth1"/><service name="libvirt-tls"/></zone>`}, port: 16514},
+		{name: "another default zone", more: map[string]string{"etc/firewalld/firewalld.conf": "DefaultZone=work\n",
+			"usr/lib/firewalld/zones/work.xml": `<zone><service name="ssh"/></zone>`}, port: 16514, want: "/usr/lib/firewalld/zones/work.xml"},
+		{name: "a trusted default zone", more: map[string]string{"etc/firewalld/firewalld.conf": "DefaultZone=trusted\n"}, port: 16514},
+		{name: "a service of one's own", more: map[string]string{"etc/firewalld/zones/public.xml": `<zone><service name="mine"/></zone>`,
+			"etc/firewalld/services/mine.xml": `<service><port port="16600" protocol="tcp"/></service>`}, port: 16600},
+		{name: "libvirt-tls with another port", more: map[string]string{"etc/firewalld/zones/public.xml": `<zone><service name="libvirt-tls"/></zone>`,
+			"etc/firewalld/services/libvirt-tls.xml": `<service><port port="16600" protocol="tcp"/></service>`}, port: 16514, want: "/etc/firewalld/zones/public.xml"},
+		{name: "a rich rule", more: map[string]string{"etc/firewalld/zones/public.xml": `<zone><rule family="ipv4"><source address="10.0.0.0/8"/>` +
+			`<port port="16514" protocol="tcp"/><accept/></rule></zone>`}, port: 16514},
+		{name: "a rich rule that rejects", more: map[string]string{"etc/firewalld/zones/public.xml": `<zone><rule><port port="16514" protocol="tcp"/><reject/></rule></zone>`},
+			port: 16514, want: "/etc/firewalld/zones/public.xml"},
+		{name: "nftables that drops what is forwarded", more: map[string]string{"etc/nftables.conf": "table inet filter {\n chain forward {\n  type filter hook forward priority 0; policy drop;\n }\n" +
+			" chain input { type filter hook input priority 0; policy accept; }\n}\n"}, port: 16514},
+		{name: "nftables with a policy on its own line", more: map[string]string{"etc/nftables.conf": "table inet filter {\n chain forward {\n  type filter hook forward priority 0;\n }\n" +
+			" chain input {\n  type filter hook input priority 0; policy drop;\n  tcp dport 22 accept\n }\n}\n"}, port: 16514, want: "/etc/nftables.conf"},
+		{name: "nftables that drops the port", more: map[string]string{"etc/nftables.conf": "chain input { type filter hook input priority 0;\n tcp dport 16514 drop\n}\n"}, port: 16514,
+			want: "/etc/nftables.conf"},
+		{name: "nftables with a udp port", more: map[string]string{"etc/nftables.conf": "chain input { policy drop;\n udp dport 16514 accept\n}\n"}, port: 16514, want: "/etc/nftables.conf"},
+		{name: "nftables with a policy and the port in one line", more: map[string]string{"etc/nftables.conf": "chain input { policy drop; tcp dport 16514 accept; reject; }\n"}, port: 16514},
+		{name: "nftables that is disabled", more: map[string]string{"etc/nftables.conf": "policy drop;\n", usrUnits + "nftables.service": "[Service]\nExecStart=/x\n[Install]\nWantedBy=x.target\n"},
+			port: 16514},
+		{name: "iptables that drops what is forwarded", more: map[string]string{"etc/iptables/rules.v4": "*nat\n-A PREROUTING -j DROP\n*filter\n:INPUT ACCEPT [0:0]\n:FORWARD DROP [0:0]\n" +
+			"-A FORWARD -j REJECT\n"}, port: 16514},
+		{name: "iptables that rejects the port", more: map[string]string{"etc/iptables/rules.v4": "*filter\n:INPUT ACCEPT [0:0]\n-A INPUT -p tcp --dport 16514 -j REJECT\n"}, port: 16514,
+			want: "/etc/iptables/rules.v4"},
+		{name: "iptables with several ports", more: map[string]string{"etc/iptables/rules.v4": ":INPUT DROP [0:0]\n-A INPUT -p tcp -m multiport --dports 22,16514 -j ACCEPT\n"}, port: 16514},
+		{name: "iptables with a udp port", more: map[string]string{"etc/iptables/rules.v4": ":INPUT DROP [0:0]\n-A INPUT -p udp --dport 16514 -j ACCEPT\n"}, port: 16514,
+			want: "/etc/iptables/rules.v4"},
+		{name: "ufw that lets all in", more: map[string]string{"etc/ufw/ufw.conf": "ENABLED=yes\n", "etc/default/ufw": "DEFAULT_INPUT_POLICY=\"ACCEPT\"\n"}, port: 16514},
 		{name: "nftables as Debian ships it", more: map[string]string{"etc/nftables.conf": "table inet filter {\n chain input { type filter hook input priority filter; }\n}\n"}, port: 16514},
 		{name: "nftables with a policy", more: map[string]string{"etc/nftables.conf": "table inet filter {\n chain input { policy drop; tcp dport 22 accept }\n}\n"}, port: 16514,
 			want: "/etc/nftables.conf"},
@@ -429,9 +466,14 @@ func FuzzHostState(f *testing.F) {
 				t.Errorf("%+v", l)
 			}
 		}
-		found := Firewall(unitsOf("libvirtd", map[string]string{"etc/iptables/rules.v4": string(text)}), port, nil)
-		if named := names(string(text), port); named && len(found) > 0 {
-			t.Errorf("%d is named, and yet: %v", port, found)
+		opened := fmt.Sprintf("%s\n*filter\n-A INPUT -p tcp --dport %d -j ACCEPT\n", text, port)
+		found := Firewall(unitsOf("libvirtd", map[string]string{"etc/iptables/rules.v4": opened, "etc/firewalld/zones/x.xml": "<zone target=\"ACCEPT\"/>",
+			"etc/firewalld/firewalld.conf": "DefaultZone=x\n"}), port, nil)
+		if len(found) > 0 {
+			t.Errorf("%d is opened, and yet: %v", port, found)
+		}
+		for _, name := range []string{"etc/firewalld/zones/public.xml", "etc/nftables.conf", "etc/ufw/user.rules", "etc/sysconfig/iptables"} {
+			Firewall(unitsOf("libvirtd", map[string]string{name: string(text), "etc/ufw/ufw.conf": "ENABLED=yes\n"}), port, nil)
 		}
 	})
 }

@@ -12,8 +12,7 @@
 // ExecStart=. It was compared with systemd 252: states with systemctl --root, units as systemd --test loads them, environment files
 // and substitution with its library, and what is passed and started with the two programs running together. What the daemons make of
 // arguments and sockets follows main and daemonSetupNetworking of libvirt's remote_daemon.c and virSystemdActivation, confirmed
-// with libvirtd 9.0.0, 11.3.0 and 12.8.0. virtproxyd was not at hand; that it has no --listen is taken
-// from libvirt's documentation.
+// with libvirtd 9.0.0, 11.3.0 and 12.8.0, and with a virtproxyd 9.0.0 built from Debian's source, which ships none.
 //
 // Presets, and what the first boot of an image enables, are those of systemctl list-unit-files and systemctl preset-all; [NewUser] gives
 // the units of a user's manager. Conditions and asserts are worked out as far as files tell, see [Tree.Holds], and were
