@@ -164,20 +164,23 @@ func (p *program) tree(name string) (source fs.FS, done func(), err error) {
 		source, err = bundle.ReadTree(p.stdin)
 		return source, done, archiveError(name, err)
 	}
+	unread := func(err error) (fs.FS, func(), error) {
+		return nil, done, &readError{"the tree", name, err}
+	}
 	st, err := os.Stat(name)
 	if err != nil {
-		return nil, done, err
+		return unread(err)
 	}
 	if st.IsDir() {
 		r, err := os.OpenRoot(name)
 		if err != nil {
-			return nil, done, err
+			return unread(err)
 		}
 		source, done = r.FS(), func() { r.Close() }
 	} else {
 		f, err := os.Open(name)
 		if err != nil {
-			return nil, done, err
+			return unread(err)
 		}
 		defer f.Close()
 		if source, err = bundle.ReadTree(f); err != nil {

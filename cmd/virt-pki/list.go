@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/csv"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -359,6 +360,9 @@ const missingState = "missing"
 func (p *program) openListed(c *cli.Context) (*ca.Authority, *cluster.Cluster, error) {
 	if !c.IsSet("spec") {
 		a, err := p.openAuthority(c)
+		if which := (*usageError)(nil); errors.As(err, &which) {
+			which.hint("files alone, without an authority: --scan DIR")
+		}
 		return a, nil, err
 	}
 	if c.IsSet("authority") {

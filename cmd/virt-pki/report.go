@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
@@ -120,6 +121,9 @@ func (p *program) endings(c *cli.Context, args []string, w *expiry.Watch, r *tem
 			}
 		}
 		a, err := p.openAuthority(c)
+		if which := (*usageError)(nil); errors.As(err, &which) {
+			which.hint("hosts alone, without an authority: virt-pki report DIR...")
+		}
 		if err != nil {
 			return err
 		}
