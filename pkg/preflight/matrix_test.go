@@ -207,13 +207,16 @@ func TestMatrixIsWhatRealLibvirtDoes(t *testing.T) {
 		ca             *testpki.CA
 		server, client *testpki.Identity
 		conf           string
+		behind         []byte // the certificate in the server's file
 	}
+	stranger := testpki.NewCA(t, testpki.CN("Stranger"), testpki.Expired()).CertPEM()
 	all := []real{
-		{ca, server(ca), ca.Client("a"), `tls_allowed_dn_list = ["CN=a", "CN=c", "CN=d", "CN=e"]`},
-		{ca, ca.Server("elsewhere.example.com"), ca.Client("b"), ""}, // a name missing from the SANs; not on a's list
-		{old, server(old), old.Client("c"), ""},                      // an expired CA
-		{foreign, server(foreign), foreign.Client("d"), ""},          // a foreign CA
-		{ca, server(ca), ca.Client("e", testpki.Expired()), ""},      // an expired client certificate
+		{ca, server(ca), ca.Client("a"), `tls_allowed_dn_list = ["CN=a", "CN=c", "CN=d", "CN=e", "CN=f"]`, nil},
+		{ca, ca.Server("elsewhere.example.com"), ca.Client("b"), "", nil}, // a name missing from the SANs; not on a's list
+		{old, server(old), old.Client("c"), "", nil},                      // an expired CA
+		{foreign, server(foreign), foreign.Client("d"), "", nil},          // a foreign CA
+		{ca, server(ca), ca.Client("e", testpki.Expired()), "", nil},      // an expired client certificate
+		{ca, server(ca), ca.Client("f"), "", stranger},                    // an expired CA, which is not sent, behind the certificate
 	}
 	var hosts []Host
 	var dirs []string
@@ -221,6 +224,9 @@ func TestMatrixIsWhatRealLibvirtDoes(t *testing.T) {
 	for i, r := range all {
 		dir := peer.Dir(t)
 		testpki.WriteFlat(t, dir, r.ca, r.server, r.client)
+		if err := os.WriteFile(filepath.Join(dir, "servercert.pem"), append(r.server.CertPEM(), r.behind...), 0o644); err != nil {
+			t.Fatal(err)
+		}
 		var lines []string
 		if r.conf != "" {
 			lines = []string{r.conf}

@@ -80,9 +80,14 @@ func TestRFC5280IsSaidBesideLibvirt(t *testing.T) {
 			conf: `tls_allowed_dn_list = ["CN=nobody"]`,
 			want: "server-rejects-client, server accept, client accept\n"},
 		{name: "libvirt refuses a superfluous expired certificate that is sent along, RFC 5280 does not",
-			change: func(server, _ files) {
-				server["/etc/pki/libvirt/servercert.pem"] = append(server["/etc/pki/libvirt/servercert.pem"],
-					ca.Intermediate("Old", testpki.Expired()).CertPEM()...)
+			server: between.Server("kvm1"),
+			change: func(server, client files) {
+				old := ca.Intermediate("Between", testpki.WithKey(between.Key), testpki.Expired())
+				for _, f := range []files{server, client} {
+					f["/etc/pki/CA/cacert.pem"] = append(ca.CertPEM(), between.CertPEM()...)
+				}
+				leaf, _ := pem.Decode(server["/etc/pki/libvirt/servercert.pem"])
+				server["/etc/pki/libvirt/servercert.pem"] = append(pem.EncodeToMemory(leaf), old.CertPEM()...)
 			},
 			want: "client-rejects-server, server accept\nserver: note /etc/pki/libvirt/servercert.pem rfc5280-accepts\n"},
 		{name: "who does not verify is told so, and nothing else",

@@ -282,6 +282,16 @@ func sortSegment(list []*certs.Certificate) int {
 	return n
 }
 
+// kept gives what GnuTLS keeps of a certificate file, and so shows to a peer: the first certificate and those above it, in order
+// (gnutls_certificate_set_x509_key_file2).
+func kept(list []*certs.Certificate) []*certs.Certificate {
+	if len(list) > maxDepth {
+		return list
+	}
+	out := slices.Clone(list)
+	return out[:sortSegment(out)]
+}
+
 // cut ends the chain where a trusted issuer is reached and drops a self-signed end and what follows a certificate that
 // is itself trusted (gnutls_x509_trust_list_verify_crt2, shorten_clist).
 func (c *checker) cut(chain, cas []*certs.Certificate) []*certs.Certificate {

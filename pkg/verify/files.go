@@ -72,7 +72,8 @@ type Files struct {
 type Loaded struct {
 	// Own is what the sanity check saw; its certificates stop where libvirt's reader stops.
 	Own Own
-	// CAs, Chain, Key and CRLs are what GnuTLS loads for sessions: all CAs, the whole certificate file. Chain and Key are
+	// CAs, Chain, Key and CRLs are what GnuTLS loads for sessions: all CAs, and of the certificate file the first with those above
+	// it, in order; strangers are not sent. Chain and Key are
 	// empty without an identity. Key is nil, too, where its kind is unknown here.
 	CAs   []*certs.Certificate
 	Chain []*certs.Certificate
@@ -426,7 +427,7 @@ func (r *reader) loadChain(words func(string) string) bool {
 		}
 		return false
 	}
-	r.l.Chain = chain
+	r.l.Chain = kept(chain)
 	return true
 }
 
