@@ -31,8 +31,10 @@ type matrixView struct {
 	Hosts       []matrixHost       `json:"hosts"`
 	Matrix      []matrixCell       `json:"matrix"`
 	Troubles    []matrixTrouble    `json:"troubles"`
-	Findings    []finding.Finding  `json:"findings"`
-	Unchecked   []string           `json:"unchecked,omitempty"`
+	// Migration has the live migrations with QEMU's TLS, each direction; null: no host has files for it.
+	Migration *migrationView    `json:"migration,omitempty"`
+	Findings  []finding.Finding `json:"findings"`
+	Unchecked []string          `json:"unchecked,omitempty"`
 
 	m        *preflight.Matrix
 	troubles []preflight.Trouble
@@ -109,6 +111,9 @@ func (p *program) matrix(c *cli.Context) error {
 	for _, cell := range v.m.Cells {
 		failed = failed || cell.Outcome != "" && cell.Outcome != finding.Connected
 	}
+	if v.Migration != nil {
+		failed = failed || len(v.Migration.Troubles) > 0
+	}
 	switch {
 	case failed:
 		return status(exitFindings)
@@ -175,7 +180,14 @@ func (p *program) cross(c *cli.Context, names []string) (*matrixView, error) {
 	}
 	clear()
 	v.m, v.troubles = m, m.Troubles()
-	return v, v.fill(hosts)
+	if err := v.fill(hosts); err != nil {
+		return nil, err
+	}
+	g, err := m.Migrate(c.Context, jobs)
+	if err == nil {
+		v.migrations(g)
+	}
+	return v, err
 }
 
 // apart takes servers for no clients where others are the clients: some host without a daemon has a client's certificate, and
@@ -235,6 +247,9 @@ func (p *program) matrixHost(c *cli.Context, h *bundle.Host) (end preflight.Host
 	}
 	end = preflight.Host{Name: h.Name, Client: preflight.Client{Machine: machine, At: at, URI: uri.Options{ReadOnly: c.Bool("readonly")}}}
 	if end.Client.Engine, end.Client.Program, err = p.engine(c); err != nil {
+		return end, err
+	}
+	if end.QEMU, err = qemuOf(c, h, own, version); err != nil {
 		return end, err
 	}
 	if s := c.String("client-libvirt"); s != "" {
@@ -366,24 +381,26 @@ func (v *matrixView) fill(hosts []*bundle.Host) error {
 			Proven: c.Proven, RFC5280: opinionsOf(c.RFC5280), Unchecked: c.Unchecked})
 	}
 	for _, t := range v.troubles {
-		w := matrixTrouble{Cause: t.Rule, Hosts: namesOf(m, t.Hosts), Cells: t.Size()}
-		for _, b := range t.Blocks {
-			w.Blocks = append(w.Blocks, matrixBlock{b.Outcome, namesOf(m, b.Clients), namesOf(m, b.Servers)})
-		}
-		for _, k := range t.Cases {
-			w.Cases = append(w.Cases, matrixCase{m.Hosts[k.Host].Name, k.Message, k.Remedy})
-		}
-		v.Troubles = append(v.Troubles, w)
-		// The cause is a finding, too, unless the host has it among its own.
-		for _, k := range t.Cases {
-			f := k.Finding
-			f.Subject = m.Hosts[k.Host].Name + ":" + f.Subject
-			if !contains(v.Findings, f) {
-				v.Findings = append(v.Findings, f)
-			}
-		}
+		v.Troubles = append(v.Troubles, v.trouble(m, t))
 	}
 	return nil
+}
+
+// trouble describes a trouble, and adds its cause to the findings, unless the host has it among its own.
+func (v *matrixView) trouble(m *preflight.Matrix, t preflight.Trouble) matrixTrouble {
+	w := matrixTrouble{Cause: t.Rule, Hosts: namesOf(m, t.Hosts), Cells: t.Size()}
+	for _, b := range t.Blocks {
+		w.Blocks = append(w.Blocks, matrixBlock{b.Outcome, namesOf(m, b.Clients), namesOf(m, b.Servers)})
+	}
+	for _, k := range t.Cases {
+		w.Cases = append(w.Cases, matrixCase{m.Hosts[k.Host].Name, k.Message, k.Remedy})
+		f := k.Finding
+		f.Subject = m.Hosts[k.Host].Name + ":" + f.Subject
+		if !contains(v.Findings, f) {
+			v.Findings = append(v.Findings, f)
+		}
+	}
+	return w
 }
 
 func contains(fs []finding.Finding, f finding.Finding) bool {

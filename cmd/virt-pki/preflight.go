@@ -72,6 +72,7 @@ EXIT STATUS
 			&cli.BoolFlag{Name: "no-resolve", Usage: "do not look names up: every URI is taken to lead to this daemon's machine"},
 			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: read-only connections"},
 			&cli.StringFlag{Name: "libvirt", Usage: "`VERSION,...`: judge as these; \"auto\": the one that is installed", DefaultText: "auto, with --conf 9.0"},
+			&cli.StringFlag{Name: "qemu", Usage: "with --hosts: the `VERSION` of QEMU that reads QEMU's directories, for migrations with TLS", DefaultText: "that of the host, or Debian's beside its libvirt"},
 			&cli.StringFlag{Name: "client-libvirt", Usage: "the clients' libvirt `VERSION`, where it is another"},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 0, Usage: "how many clients at a time (`N`; 0: as many as there are processors)"},
 			&cli.StringFlag{Name: "system-config", Usage: "GnuTLS's system `FILE` for @KEYWORDs and overrides, of both ends", DefaultText: "those of the machines"},

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -69,7 +70,7 @@ func (p *program) printMatrix(v *matrixView, paint painter) {
 	}
 	fmt.Fprintf(w, "%s\n", strings.Join(legend, "   "))
 	for i, t := range v.troubles {
-		printTrouble(w, m, trouble(i), t, paint)
+		printTrouble(w, m, trouble(i), t, connectionWords, paint)
 	}
 	var rest []finding.Finding
 	for _, f := range v.Findings {
@@ -91,12 +92,17 @@ func (p *program) printMatrix(v *matrixView, paint painter) {
 	}
 	fmt.Fprintln(w)
 	p.printMigration(m)
+	p.printMigrations(v.Migration, len(v.troubles), paint)
 }
 
 // told reports whether a trouble says a finding already: it is a case of it, or the same about the same file of another
 // of its hosts.
 func (v *matrixView) told(f finding.Finding) bool {
-	for _, t := range v.troubles {
+	troubles := v.troubles
+	if v.Migration != nil {
+		troubles = slices.Concat(troubles, v.Migration.troubles)
+	}
+	for _, t := range troubles {
 		for _, k := range t.Cases {
 			if k.Rule != f.Rule {
 				continue
@@ -144,7 +150,7 @@ func trouble(i int) string {
 }
 
 // printTrouble prints one cause with all that comes of it.
-func printTrouble(w io.Writer, m *preflight.Matrix, mark string, t preflight.Trouble, paint painter) {
+func printTrouble(w io.Writer, m *preflight.Matrix, mark string, t preflight.Trouble, words troubleWords, paint painter) {
 	rule := t.Rule
 	if rule == "" {
 		rule = "no rule"
@@ -158,9 +164,8 @@ func printTrouble(w io.Writer, m *preflight.Matrix, mark string, t preflight.Tro
 			fmt.Fprintf(w, "    %-12s %s\n", label, visible(text))
 		}
 	}
-	if c, ok := first(m, t); ok && c.LibvirtMessage != "" {
-		line("virsh says", "error: "+c.LibvirtMessage)
-		line("daemon logs", c.DaemonMessage)
+	if c, ok := first(m, t); ok {
+		words.said(c, line)
 	}
 	for i, k := range t.Cases {
 		name := ""

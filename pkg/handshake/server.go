@@ -30,6 +30,9 @@ func Server(ctx context.Context, conn net.Conn, cfg Config) (net.Conn, *Transcri
 	}
 	config.SessionTicketsDisabled = true
 	config.ClientAuth = tls.RequestClientCert
+	if cfg.QEMU && cfg.NoVerify {
+		config.ClientAuth = tls.NoClientCert
+	}
 	if len(cfg.CAs) > 0 {
 		config.ClientCAs = x509.NewCertPool()
 		for _, ca := range cfg.CAs {

@@ -12,6 +12,9 @@
 // (package handshake), authentication, and the open of the hypervisor connection. The first that fails decides, and is the
 // only cause that is named: of a daemon that does not start every connection says just that.
 //
+// Cross predicts the connections of all hosts to all hosts, and Matrix.Migrate what comes of live migrations with QEMU's own
+// TLS among them (qemuMigrationParamsEnableTLS; compared with qemu-nbd and qemu-img 7.2, 10.0 and 11.1).
+//
 // A Judge, where a Daemon has one, says beside it what RFC 5280 says to the certificates (package chain).
 //
 // What a prediction cannot know is said in Connection.Unchecked: a login by ssh, SASL passwords, whether a driver of the

@@ -27,6 +27,11 @@ type Host struct {
 	Client Client
 	// ServerOnly says that nobody connects from there.
 	ServerOnly bool
+	// QEMU says with what guests run there; nil: migrations are not judged.
+	QEMU *QEMU
+
+	// plain is the client's machine without the eye on it that sees what could not be read.
+	plain Machine
 }
 
 // Address gives the URI by which the others call the host.
@@ -90,6 +95,7 @@ func Cross(ctx context.Context, hosts []Host, jobs int, progress func(done, tota
 		}
 		h := &m.Hosts[i]
 		records[i] = &record{}
+		h.plain = h.Client.Machine
 		h.Client.Memory, h.Client.loaded = memory, &loadedFiles{}
 		h.Client.Machine = records[i].watch(h.Client.Machine, certs.Client)
 		if h.Daemon != nil {

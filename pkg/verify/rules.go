@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/finding"
@@ -399,12 +400,15 @@ var rules = []finding.Rule{
 
 // Rules gives the rules of this package, libvirt's before QEMU's. The slice is the caller's.
 func Rules() []finding.Rule {
-	return append(append([]finding.Rule(nil), rules...), qemuRules...)
+	return slices.Concat(rules, qemuRules, qemuSessionRules)
 }
 
 // rule looks up a rule of this package; a wrong name is a programming error that the tests find.
 func rule(id string) finding.Rule {
-	if strings.HasPrefix(id, "qemu-") {
+	switch {
+	case strings.HasPrefix(id, "qemu-peer-") || id == "qemu-host-mismatch":
+		return finding.Named(qemuSessionRules, id)
+	case strings.HasPrefix(id, "qemu-"):
 		return finding.Named(qemuRules, id)
 	}
 	return finding.Named(rules, id)

@@ -228,17 +228,7 @@ func (s Session) Check() []finding.Finding {
 // chain is GnuTLS's part, gnutls_certificate_verify_peers2.
 func (s Session) chain(j judge) []finding.Finding {
 	v := verifyPeer(s.Peer, s.CAs, s.lists(), s.At, s.Memory, s.Strength)
-	if v.Status&^Invalid == 0 {
-		// Neither end of libvirt staples an OCSP answer, and GnuTLS asks for it on both.
-		features, _ := tlsFeatures(s.Peer[0])
-		for _, f := range features {
-			if f == 5 {
-				v.Status |= MissingOCSPStatus | Invalid
-				v.Problems = append(v.Problems, Problem{Status: MissingOCSPStatus, Cert: s.Peer[0], Rule: "must-staple",
-					Text: "it demands an OCSP answer (TLS feature status_request), which libvirt cannot send"})
-			}
-		}
-	}
+	v.staple(s.Peer[0], "libvirt")
 	var out []finding.Finding
 	if p, ok := v.Main(); ok {
 		// The main problem first: its finding carries libvirt's text. The others are said without one.
@@ -262,6 +252,21 @@ func (s Session) chain(j judge) []finding.Finding {
 		}
 	}
 	return append(out, unchecked(v, j.subject)...)
+}
+
+// staple refuses a certificate that demands an OCSP answer: neither end of whose staples one, and GnuTLS asks for it on both.
+func (v *Verdict) staple(leaf *certs.Certificate, whose string) {
+	if v.Status&^Invalid != 0 {
+		return
+	}
+	features, _ := tlsFeatures(leaf)
+	for _, f := range features {
+		if f == 5 {
+			v.Status |= MissingOCSPStatus | Invalid
+			v.Problems = append(v.Problems, Problem{Status: MissingOCSPStatus, Cert: leaf, Rule: "must-staple",
+				Text: "it demands an OCSP answer (TLS feature status_request), which " + whose + " cannot send"})
+		}
+	}
 }
 
 // rendering is the GnuTLS that Debian ships with this libvirt.
