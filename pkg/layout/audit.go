@@ -11,6 +11,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/internal/durable"
 	"github.com/virt-pki/virt-pki/pkg/internal/hint"
 )
 
@@ -53,7 +54,7 @@ func Audit(fsys fs.FS, p Place, uid int, shown func(path string) string) Report 
 			continue
 		case err != nil:
 			if !closed {
-				r.Unchecked = append(r.Unchecked, fmt.Sprintf("%s: %v", shown(item.Path), cause(err)))
+				r.Unchecked = append(r.Unchecked, fmt.Sprintf("%s: %v", shown(item.Path), durable.Reason(err)))
 			}
 			closed = true
 			continue
@@ -81,14 +82,6 @@ func below(path string) string {
 		return s
 	}
 	return "."
-}
-
-func cause(err error) error {
-	var pe *fs.PathError
-	if errors.As(err, &pe) {
-		return pe.Err
-	}
-	return err
 }
 
 func (r *Report) present(role certs.Role) {

@@ -81,14 +81,14 @@ func ReadIn(d *durable.Dir, name string) ([]byte, fs.FileInfo, error) {
 	const most = 256 << 20
 	info, err := d.Root().Lstat(Below(name))
 	if err != nil {
-		return nil, nil, cause(err)
+		return nil, nil, durable.Reason(err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, nil, durable.ErrNotRegular
 	}
 	f, err := d.Root().Open(Below(name))
 	if err != nil {
-		return nil, nil, cause(err)
+		return nil, nil, durable.Reason(err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, most))

@@ -211,7 +211,7 @@ func (o *rotator) dropList(old *ca.Authority) error {
 	})
 }
 
-// prove proves a change of the actors' files.
+// prove proves a change of identities' files.
 func (o *rotator) prove(ctx context.Context, before, after []proof.Identity) error {
 	p := proof.New(o.authority.Policy().Libvirt, o.Now, o.steps().Workers())
 	proven, broken, err := p.Change(ctx, before, nil, after, true)
