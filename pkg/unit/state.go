@@ -84,7 +84,6 @@ func (t *Tree) rank(dir string) rank {
 // An installed is what [Install] of a unit says.
 type installed struct {
 	*File
-	at            string // the file of the unit in the search path
 	aliases, also []string
 	wanted        []dependency
 	instance      string // DefaultInstance=
