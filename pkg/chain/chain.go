@@ -27,6 +27,8 @@ type Question struct {
 	// Signed reports that a certificate is known to be signed with the key of issuer, so that the signature need not be checked
 	// again; nil: nothing is known.
 	Signed func(cert, issuer *certs.Certificate) bool
+	// Memory may be shared by many questions about the same lists; nil: none.
+	Memory *Memory
 }
 
 // A Verdict is the answer to a Question.
@@ -96,7 +98,7 @@ func Validate(q Question) Verdict {
 		v.anchors[add(c)] = true
 	}
 	for _, l := range q.Lists {
-		v.lists = append(v.lists, readList(l))
+		v.lists = append(v.lists, readList(l, q.Memory))
 	}
 	path, p := v.find(leaf, nil, q.Role)
 	out := Verdict{Accepted: p == nil}

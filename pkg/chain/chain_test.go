@@ -256,7 +256,14 @@ func (s sample) question(t testing.TB) Question {
 func TestValidate(t *testing.T) {
 	for _, s := range samples(t) {
 		t.Run(s.name, func(t *testing.T) {
-			got := Validate(s.question(t))
+			q := s.question(t)
+			got := Validate(q)
+			q.Memory = &Memory{}
+			for range 2 {
+				if again := Validate(q); again.Accepted != got.Accepted || again.Text() != got.Text() {
+					t.Errorf("with a memory: %v %q, without %v %q", again.Accepted, again.Text(), got.Accepted, got.Text())
+				}
+			}
 			if got.Rule != s.want || got.Accepted != (s.want == "") || s.why != "" && got.Reason != s.why {
 				t.Errorf("accepted %v, %s: %s; want %q %s", got.Accepted, got.Rule, got.Reason, s.want, s.why)
 			}

@@ -16,23 +16,28 @@ type list struct {
 	*crl.List
 	issuer string
 	why    string // why it cannot be used
-	signed map[*certificate]error
+	known  *known
 }
 
-func readList(l *crl.List) *list {
-	return &list{List: l, issuer: whole(comparableRDNs(l.Issuer)), signed: map[*certificate]error{}}
+func readList(l *crl.List, m *Memory) *list {
+	return &list{List: l, issuer: whole(comparableRDNs(l.Issuer)), known: m.list(l)}
 }
 
 // find looks for a certificate among the entries. ok is false where the list cannot be used at all: it has an entry that
 // cannot be read, or a critical extension of an entry that is not known (5.3).
 func (l *list) find(c *certificate) (entry crl.Entry, found, ok bool) {
+	if l.known.look(l.List); !l.known.readable {
+		l.why = "has an entry that cannot be processed"
+		return crl.Entry{}, false, false
+	}
 	issuer := l.issuer
-	ok = true
-	for e, err := range l.Entries() {
-		if err != nil || e.UnknownCritical {
-			l.why = "has an entry that cannot be processed"
-			return crl.Entry{}, false, false
+	if !l.known.indirect {
+		if issuer == c.issuer {
+			entry, found, _ = l.Lookup(c.Serial)
 		}
+		return entry, found, true
+	}
+	for e := range l.Entries() {
 		if e.Issuer != nil {
 			n, err := dn.FromDER(e.Issuer)
 			if err != nil {
@@ -212,15 +217,7 @@ func (v *validator) signer(l *list, path []*certificate, i int) bool {
 		if k.subject != l.issuer || !k.crlSign() {
 			return false
 		}
-		err, done := l.signed[k]
-		if !done {
-			if v.work++; v.work > maxWork {
-				return false
-			}
-			err = l.CheckSignature(k.Certificate)
-			l.signed[k] = err
-		}
-		return err == nil
+		return l.known.signedBy(l.List, k.Certificate, func() bool { v.work++; return v.work <= maxWork })
 	}
 	// Those above it are validated with this path.
 	for _, k := range path[i+1:] {

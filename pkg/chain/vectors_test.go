@@ -49,6 +49,13 @@ func judge(t *testing.T, v vectors.Chain) (verdict, why string) {
 		}
 	}
 	got := Validate(q)
+	// Who remembers the lists says the same, the first time and the second.
+	q.Memory = &Memory{}
+	for range 2 {
+		if again := Validate(q); again.Accepted != got.Accepted || again.Text() != got.Text() {
+			t.Errorf("with a memory: %v %q, without %v %q", again.Accepted, again.Text(), got.Accepted, got.Text())
+		}
+	}
 	if got.Accepted {
 		return "accept", ""
 	}

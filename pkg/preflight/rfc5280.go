@@ -26,6 +26,7 @@ type Judge struct {
 
 	mu    sync.Mutex
 	known map[[sha256.Size]byte]answer
+	lists chain.Memory
 }
 
 // maxAnswers bounds what a Judge remembers; what comes later is judged every time.
@@ -90,7 +91,7 @@ func (j *Judge) ask(shown []*certs.Certificate, t trust, role certs.Role, at tim
 	if ok {
 		return a
 	}
-	a.Verdict = chain.Validate(chain.Question{Certificates: shown, Anchors: t.cas, Lists: t.lists, Role: role, At: at, Signed: memory.Good})
+	a.Verdict = chain.Validate(chain.Question{Certificates: shown, Anchors: t.cas, Lists: t.lists, Role: role, At: at, Signed: memory.Good, Memory: &j.lists})
 	for _, c := range t.cas {
 		a.anchor = a.anchor || a.Subject != nil && bytes.Equal(c.Raw, a.Subject.Raw)
 	}
