@@ -86,6 +86,9 @@ func (p *program) preflight(c *cli.Context) error {
 	if c.IsSet("hosts") {
 		return p.matrix(c)
 	}
+	if c.IsSet("qemu") {
+		return usage("--qemu goes with --hosts: it is about migrations among them").hint("virt-pki check --qemu VERSION judges QEMU's directories")
+	}
 	level, paint, err := p.judging(c)
 	if err != nil {
 		return err
