@@ -16,6 +16,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/installation"
 	"github.com/virt-pki/virt-pki/pkg/layout"
+	"github.com/virt-pki/virt-pki/pkg/selinux"
 )
 
 func (p *program) installCommand() *cli.Command {
@@ -242,7 +243,8 @@ func groupBelow(root string) func(string) (int, error) {
 // next says what is to be done now.
 func (v *installView) next(root string, plan *installation.Plan) {
 	changed := slices.ContainsFunc(v.Files, func(f installFile) bool { return f.Action != installation.Unchanged && f.part != layout.Directory })
-	if exists(filepath.Join(root, "etc/selinux/config")) && changed {
+	read := func(name string) ([]byte, error) { return os.ReadFile(filepath.Join(root, name)) }
+	if mode := selinux.ReadMode(read); changed && (mode == selinux.Enforcing || mode == selinux.Permissive) {
 		v.Next = append(v.Next, "restorecon -R "+shellQuote(filepath.Join(root, "etc/pki")))
 	}
 	if root != "/" {

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -164,8 +165,9 @@ func (p *program) predict(c *cli.Context, h *host, d preflight.Daemon, client pr
 	if name := h.denied(); name != "" && !s.Starts {
 		return preflightView{}, &readError{"the daemon's file", name, fs.ErrPermission}
 	}
+	around, unchecked := p.around(h, d, s)
 	v := preflightView{Schema: 1, Connections: make([]preflightAttempt, len(uris)), Findings: []finding.Finding{},
-		Unchecked: append(s.Unchecked[:len(s.Unchecked):len(s.Unchecked)], h.unchecked...), tally: map[finding.Outcome]int{}}
+		Unchecked: slices.Concat(s.Unchecked, h.unchecked, unchecked), tally: map[finding.Outcome]int{}}
 	v.Daemon = preflightDaemon{Starts: s.Starts, LibvirtMessage: optional(s.LibvirtMessage), Cause: optional(s.Cause),
 		Program: d.Kind.String(), Libvirt: d.Libvirt.String(), Conf: d.ConfFile, Exit: s.Exit,
 		ListensTLS: s.Starts && s.ListensTLS, ListensTCP: s.Starts && s.ListensTCP}
@@ -184,7 +186,7 @@ func (p *program) predict(c *cli.Context, h *host, d preflight.Daemon, client pr
 	if err := p.connectAll(c, s, uris, client, &v); err != nil {
 		return v, err
 	}
-	return v, v.gather(s, p.around(h, d, s))
+	return v, v.gather(s, around)
 }
 
 // preflightURIs lists the URIs: of the command line, of a file, of client directories.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +21,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/bundle"
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/layout"
 	"github.com/virt-pki/virt-pki/pkg/preflight"
 	"github.com/virt-pki/virt-pki/pkg/unit"
 	"github.com/virt-pki/virt-pki/pkg/verify"
@@ -233,9 +235,6 @@ func (h *host) running(d *preflight.Daemon) {
 		return
 	}
 	d.Units, d.Shown = h.survey, h.below
-	for _, c := range h.survey.Daemon(d.Kind.String()).Unjudged() {
-		h.unchecked = append(h.unchecked, fmt.Sprintf("whether %s holds (%s:%d): only the running machine can tell", c, h.below(c.File), c.Line))
-	}
 	if h.root == "" {
 		ports, err := preflight.ReadListening(os.DirFS("/proc"))
 		if err != nil {
@@ -245,12 +244,12 @@ func (h *host) running(d *preflight.Daemon) {
 	}
 }
 
-// around gives findings about what surrounds the daemon on its machine: configurations of other daemons, and firewalls.
-func (p *program) around(h *host, d preflight.Daemon, s *preflight.Server) []finding.Finding {
+// around gives findings about what surrounds the daemon on its machine: labels of its files, configurations of other daemons, firewalls.
+func (p *program) around(h *host, d preflight.Daemon, s *preflight.Server) (out []finding.Finding, unchecked []string) {
+	out, unchecked = h.labels(s.Files())
 	if d.Units == nil {
-		return nil
+		return out, unchecked
 	}
-	var out []finding.Finding
 	for _, n := range h.tree.Glob(h.confDir() + "/*.conf") {
 		k := conf.KindOf(n)
 		if k == d.Kind || !k.Daemon() {
@@ -272,7 +271,25 @@ func (p *program) around(h *host, d preflight.Daemon, s *preflight.Server) []fin
 	if port := s.TLSPort(); s.Starts && s.ListensTLS && port != 0 {
 		out = append(out, preflight.Firewall(h.tree, port, h.below)...)
 	}
-	return out
+	return out, unchecked
+}
+
+// labels compares the SELinux labels of the daemon's files with the policy of its machine.
+func (h *host) labels(files []string) (found []finding.Finding, unchecked []string) {
+	var l *layout.Labels
+	if h.collected != nil && h.collected.Manifest != nil {
+		l = h.collected.Labels()
+	} else {
+		var err error
+		if l, err = labelsOf(cmp.Or(h.root, "/")); err != nil {
+			unchecked = append(unchecked, "the SELinux labels: "+err.Error())
+		}
+	}
+	if l == nil {
+		return nil, unchecked
+	}
+	found, more := layout.FileLabels(h.tree.FS(), files, *l, h.below)
+	return found, append(unchecked, more...)
 }
 
 const autoVersion = "auto"

@@ -122,6 +122,7 @@ func (c *collector) daemon(name string) {
 			continue
 		}
 		for _, file := range texts(e.Value) {
+			c.credentials[file] = true
 			c.add(file, what)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/finding"
@@ -47,38 +48,59 @@ func AuditLabels(fsys fs.FS, p Place, l Labels, shown func(path string) string) 
 		if err != nil || info.Mode()&fs.ModeSymlink != 0 {
 			continue
 		}
-		context, err := l.Read(item.Path)
-		if err != nil && (!errors.Is(err, ErrNoLabel) || !l.on()) {
-			continue
-		}
-		name := shown(item.Path)
-		is := "it has no SELinux label"
-		if err == nil {
-			is = "its SELinux type is " + typeOf(context)
-		}
-		if l.Expected == nil {
-			l.unusual(&r, item, name, is, context)
-			continue
-		}
-		want, err := l.Expected(item.Path, info.Mode())
-		if err != nil {
-			unchecked = append(unchecked, fmt.Sprintf("%s: its SELinux label: %s", name, err))
-			continue
-		}
-		if want == "" || selinux.TypeOf(want) == selinux.TypeOf(context) {
-			continue // the policy sets none, or that
-		}
-		remedy := "restorecon -v "
-		if l.Customizable != nil && l.Customizable(selinux.TypeOf(context)) {
-			remedy = "restorecon -F -v "
-		}
-		message := fmt.Sprintf("%s; the policy's for it is %s", is, selinux.TypeOf(want))
-		if l.Mode == selinux.Permissive {
-			message += " (SELinux is permissive here: what the policy denies is only logged)"
-		}
-		r.add(ruleLabel, name, message, remedy+hint.Word(name))
+		unchecked = append(unchecked, l.judge(&r, item, info.Mode(), shown(item.Path))...)
 	}
 	return r.Findings, unchecked
+}
+
+// FileLabels is AuditLabels for files wherever they lie; they are only compared with the policy.
+func FileLabels(fsys fs.FS, files []string, l Labels, shown func(path string) string) (found []finding.Finding, unchecked []string) {
+	if l.Mode == selinux.Disabled || l.Expected == nil {
+		return nil, nil
+	}
+	r := Report{shown: shown}
+	for _, name := range files {
+		if !strings.HasPrefix(name, "/") {
+			continue
+		}
+		if info, err := fs.Lstat(fsys, below(name)); err == nil && info.Mode()&fs.ModeSymlink == 0 {
+			unchecked = append(unchecked, l.judge(&r, Item{Path: name}, info.Mode(), shown(name))...)
+		}
+	}
+	return r.Findings, unchecked
+}
+
+// judge compares the label of one file.
+func (l Labels) judge(r *Report, item Item, kind fs.FileMode, name string) (unchecked []string) {
+	context, err := l.Read(item.Path)
+	if err != nil && (!errors.Is(err, ErrNoLabel) || !l.on()) {
+		return nil
+	}
+	is := "it has no SELinux label"
+	if err == nil {
+		is = "its SELinux type is " + typeOf(context)
+	}
+	if l.Expected == nil {
+		l.unusual(r, item, name, is, context)
+		return nil
+	}
+	want, err := l.Expected(item.Path, kind)
+	if err != nil {
+		return []string{fmt.Sprintf("%s: its SELinux label: %s", name, err)}
+	}
+	if want == "" || selinux.TypeOf(want) == selinux.TypeOf(context) {
+		return nil // the policy sets none, or that
+	}
+	remedy := "restorecon -v "
+	if l.Customizable != nil && l.Customizable(selinux.TypeOf(context)) {
+		remedy = "restorecon -F -v "
+	}
+	message := fmt.Sprintf("%s; the policy's for it is %s", is, selinux.TypeOf(want))
+	if l.Mode == selinux.Permissive {
+		message += " (SELinux is permissive here: what the policy denies is only logged)"
+	}
+	r.add(ruleLabel, name, message, remedy+hint.Word(name))
+	return nil
 }
 
 // unusual notes a type that is unusual for certificates.

@@ -36,6 +36,13 @@ func (s *Server) runByUnit(d Daemon) conf.Run {
 		return run
 	}
 	s.Findings = d.Units.Findings(x, d.Shown)
+	for _, c := range x.Unjudged() {
+		file := c.File
+		if d.Shown != nil {
+			file = d.Shown(file)
+		}
+		s.Unchecked = append(s.Unchecked, fmt.Sprintf("whether %s holds (%s:%d): only the running machine can tell", c, file, c.Line))
+	}
 	run.Listen = x.Arguments.Listen
 	run.SocketActivated = len(x.Passed()) > 0
 	s.tls, s.tcp = x.Takes("-tls"), x.Takes("-tcp")
@@ -245,6 +252,9 @@ func (s *Server) shown(file string, line int) string {
 	}
 	return fmt.Sprintf("%s:%d", file, line)
 }
+
+// Files lists the credential files that the daemon loads.
+func (s *Server) Files() []string { return slices.Clone(s.files) }
 
 // Stale says what was changed since the running daemon was started: it reads its configuration and its arguments only then, and
 // its credentials then and when it is told to. changed gives the time of a file's last change, zero where it is not there.

@@ -23,7 +23,7 @@ func TestConditionsComeToWhatSystemdAnalyzeSays(t *testing.T) {
 	pick := func(words ...string) string { return words[r.IntN(len(words))] }
 	names := []string{"d", "d/f", "d/empty", "empty", "l", "dangling", "nosuch", "l/f", "l2", "a b", "d/*", "e*", "x*", "*/f", "d/.*", "backup", "d/[!e]", "d//f", "d/../l"}
 	tally := map[Truth]int{}
-	for range chances(60) {
+	for range chances(40) {
 		var lines []string
 		for range 1 + r.IntN(4) {
 			kind := pick("PathExists", "PathExistsGlob", "PathIsDirectory", "PathIsSymbolicLink", "DirectoryNotEmpty", "FileNotEmpty", "FileIsExecutable")

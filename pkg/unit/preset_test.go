@@ -57,7 +57,7 @@ func TestTheFirstBootEnablesWhatPresetsSay(t *testing.T) {
 	peer.Need(t, "systemctl")
 	r := rand.New(rand.NewPCG(7, 8))
 	made, failed := 0, 0
-	for range chances(60) {
+	for range chances(40) {
 		l, units := chance(r)
 		text := ""
 		for range r.IntN(4) {

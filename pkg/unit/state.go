@@ -103,7 +103,7 @@ func (t *Tree) install(f *File) *installed {
 			if e.Section != "Install" || e.Key != key {
 				continue
 			}
-			if e.Value == "" {
+			if e.Value == "" && key != "Also" { // that list cannot be emptied
 				out = nil
 			}
 			for _, w := range looseWords(e.Value) {

@@ -75,6 +75,9 @@ func TestStateIsThatOfSystemctl(t *testing.T) {
 		{"linked and enabled", layoutOf{"opt/a.socket": installs, etc + "a.socket": "-> /opt/a.socket",
 			etc + "sockets.target.wants/a.socket": "-> /opt/a.socket"}, Enabled},
 		{"only Also=", layoutOf{usr + "a.socket": "[Socket]\nListenStream=1\n[Install]\nAlso=b.socket\n", usr + "b.socket": installs}, Indirect},
+		{"Also= cannot be emptied", layoutOf{usr + "a.socket": "[Socket]\nListenStream=1\n[Install]\nAlso=b.socket\nAlso=\n", usr + "b.socket": installs}, Indirect},
+		{"an alias of itself", layoutOf{usr + "a.socket": installs, etc + "a.socket": "-> /usr/lib/systemd/system/a.socket"}, Bad},
+		{"of a generator", layoutOf{"run/systemd/generator/a.socket": installs}, Generated},
 		{"in /usr/local", layoutOf{"usr/local/lib/systemd/system/a.socket": installs}, Disabled},
 		{"an alias", layoutOf{usr + "b.socket": installs, etc + "a.socket": "-> /usr/lib/systemd/system/b.socket"}, Alias},
 		{"an [Install] in a drop-in", layoutOf{usr + "a.socket": "[Socket]\nListenStream=1\n", etc + "a.socket.d/x.conf": "[Install]\nWantedBy=sockets.target\n"}, Disabled},
@@ -166,7 +169,7 @@ func chances(usual int) int {
 func TestStatesOfTreesByChance(t *testing.T) {
 	peer.Need(t, "systemctl")
 	r := rand.New(rand.NewPCG(5, 6))
-	trees := chances(60)
+	trees := chances(40)
 	seen, wrong := map[string]int{}, 0
 	for range trees {
 		l, units := chance(r)

@@ -262,7 +262,7 @@ func (t *Tree) fragment(f *File) error {
 				continue
 			}
 		}
-		if path.Base(target) == f.Name && slices.ContainsFunc(t.places, func(p place) bool { return p.path == path.Dir(target) }) {
+		if path.Base(target) == path.Base(at) && slices.ContainsFunc(t.places, func(p place) bool { return p.path == path.Dir(target) }) {
 			return fmt.Errorf("reading %q: %w", at, errLinks) // an alias of itself
 		}
 		// A linked unit: its file lies outside the search path.
