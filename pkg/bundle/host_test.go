@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io/fs"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -212,4 +213,19 @@ func FuzzRead(f *testing.F) {
 			_ = fs.WalkDir(h.FS(), ".", func(string, fs.DirEntry, error) error { return nil })
 		}
 	})
+}
+
+func TestAManifestOfEmptyEntriesTakesLittleMemory(t *testing.T) {
+	text := []byte(`{"schema":1,"name":"h","entries":[` + strings.Repeat(`{},`, 1<<20) + `{}]}`)
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	_, err := parseManifest(text)
+	runtime.ReadMemStats(&after)
+	if err == nil || err.Error() != `the path "" is not absolute and plain` {
+		t.Errorf("got %v", err)
+	}
+	if took := after.TotalAlloc - before.TotalAlloc; took > 4*uint64(len(text)) {
+		t.Errorf("a manifest of %d octets took %d", len(text), took)
+	}
 }

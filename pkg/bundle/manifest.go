@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -138,47 +139,84 @@ func (m Manifest) marshal() ([]byte, error) {
 	return append(b, '\n'), nil
 }
 
-// parseManifest reads a manifest and refuses one that leaves its tree or contradicts itself.
+// parseManifest reads a manifest and refuses one that leaves its tree or contradicts itself. Each entry is judged as it is
+// read: a text of many small ones that are none does not become a list of large ones first.
 func parseManifest(text []byte) (Manifest, error) {
-	var m Manifest
+	type plain Manifest
+	var m struct {
+		plain
+		Entries json.RawMessage `json:"entries"`
+	}
 	if err := json.Unmarshal(text, &m); err != nil {
-		return m, err
+		return Manifest{}, err
 	}
-	if m.Schema != Schema {
-		return m, fmt.Errorf("schema %d is not %d, the one that this virt-pki reads", m.Schema, Schema)
+	out := Manifest(m.plain)
+	if out.Schema != Schema {
+		return out, fmt.Errorf("schema %d is not %d, the one that this virt-pki reads", out.Schema, Schema)
 	}
-	if m.Name == "" {
-		return m, errors.New("the host has no name")
+	if out.Name == "" {
+		return out, errors.New("the host has no name")
 	}
 	seen := map[string]bool{}
 	depths := 0
-	for _, e := range m.Entries {
+	err := eachElement(m.Entries, func(d *json.Decoder) error {
+		var e Entry
+		if err := d.Decode(&e); err != nil {
+			return err
+		}
 		depths += strings.Count(e.Path, "/")
 		switch {
 		case depths > maxDepths:
-			return m, errTooDeep
+			return errTooDeep
 		case !cleanPath(e.Path):
-			return m, fmt.Errorf("the path %q is not absolute and plain", e.Path)
+			return fmt.Errorf("the path %q is not absolute and plain", e.Path)
 		case seen[e.Path]:
-			return m, fmt.Errorf("the path %q is there twice", e.Path)
+			return fmt.Errorf("the path %q is there twice", e.Path)
 		}
 		seen[e.Path] = true
-		switch e.Type {
-		case Regular, Directory, Symlink, Special, Unknown:
-		default:
-			return m, fmt.Errorf("%q is of the unknown type %q", e.Path, e.Type)
-		}
-		if n, err := strconv.ParseUint(e.Mode, 8, 32); e.Mode != "" && (err != nil || n > modeBits) {
-			return m, fmt.Errorf("%q has %q for a mode", e.Path, e.Mode)
-		}
-		if e.Key != nil && e.Key.PublicKey != "" {
-			if _, err := e.Key.withheld(); err != nil {
-				return m, fmt.Errorf("%q: %w", e.Path, err)
-			}
+		out.Entries = append(out.Entries, e)
+		return e.check()
+	})
+	if err != nil {
+		return out, err
+	}
+	sort.Slice(out.Entries, func(i, j int) bool { return out.Entries[i].Path < out.Entries[j].Path })
+	return out, nil
+}
+
+// eachElement calls f for each element of a JSON array; there may be none, or null.
+func eachElement(array json.RawMessage, f func(*json.Decoder) error) error {
+	if len(array) == 0 || string(array) == "null" {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(array))
+	if t, err := d.Token(); err != nil || t != json.Delim('[') {
+		return errors.New("the entries are no list")
+	}
+	for d.More() {
+		if err := f(d); err != nil {
+			return err
 		}
 	}
-	sort.Slice(m.Entries, func(i, j int) bool { return m.Entries[i].Path < m.Entries[j].Path })
-	return m, nil
+	return nil
+}
+
+// check refuses what an entry cannot be.
+func (e Entry) check() error {
+	switch e.Type {
+	case Regular, Directory, Symlink, Special, Unknown:
+	default:
+		return fmt.Errorf("%q is of the unknown type %q", e.Path, e.Type)
+	}
+	if n, err := strconv.ParseUint(e.Mode, 8, 32); e.Mode != "" && (err != nil || n > modeBits) {
+		return fmt.Errorf("%q has %q for a mode", e.Path, e.Mode)
+	}
+	if e.Key != nil && e.Key.PublicKey != "" {
+		if _, err := e.Key.withheld(); err != nil {
+			return fmt.Errorf("%q: %w", e.Path, err)
+		}
+	}
+	return nil
 }
 
 // cleanPath reports whether a path is absolute, without "." and "..", no longer than the system has them, and not the manifest's.
