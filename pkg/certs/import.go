@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/virt-pki/virt-pki/pkg/dn"
@@ -75,28 +74,16 @@ func importDER(text []byte) (*Certificate, error) {
 	return nil, &ImportError{err.Error()}
 }
 
-// algorithmID is an AlgorithmIdentifier.
-type algorithmID struct {
-	oid        []byte // content octets; nil: the SEQUENCE is empty
-	parameters []byte // TLV; nil: none
-}
-
 // rawFields is what check needs of the certificate besides the exported fields.
 type rawFields struct {
 	version           []byte // content octets
 	hasVersion        bool
-	inner, outer      algorithmID
+	inner, outer      der.AlgorithmID
 	issuerID          []byte // content octets of the BIT STRING, nil where absent
 	subjectID         []byte
-	validity          [2]encodedTime
+	validity          [2]der.Time
 	extensionsPresent bool // not the same as there are some
 	missing           bool // a mandatory element is missing because its SEQUENCE is empty
-}
-
-// encodedTime is a Time as encoded.
-type encodedTime struct {
-	text    string
-	general bool
 }
 
 // readCertificate does what asn1_der_decoding2 does with GnuTLS's definition of Certificate.
@@ -114,7 +101,7 @@ func readCertificate(text []byte) (*Certificate, error) {
 	if err := c.readTBS(&d); err != nil {
 		return nil, err
 	}
-	if c.raw.outer, err = readAlgorithm(&d); err != nil {
+	if c.raw.outer, err = d.Algorithm(); err != nil {
 		return nil, err
 	}
 	if c.signature, err = d.Contents(der.BitString); err != nil {
@@ -149,7 +136,7 @@ func (c *Certificate) readTBS(d *der.Decoder) (err error) {
 	if c.Serial, err = d.Contents(der.Integer); err != nil {
 		return err
 	}
-	if c.raw.inner, err = readAlgorithm(d); err != nil {
+	if c.raw.inner, err = d.Algorithm(); err != nil {
 		return err
 	}
 	issuer, err := d.Name()
@@ -189,46 +176,17 @@ func (c *Certificate) readTBS(d *der.Decoder) (err error) {
 	return err
 }
 
-func readAlgorithm(d *der.Decoder) (a algorithmID, err error) {
-	end, err := d.Open(der.Sequence)
-	if err != nil || d.Pos() == end {
-		return a, err
-	}
-	if a.oid, err = d.ObjectID(); err != nil {
-		return a, err
-	}
-	if d.Pos() < end {
-		if a.parameters, err = d.Any(); err != nil {
-			return a, der.ErrSyntax
-		}
-	}
-	return a, d.Close(end)
-}
-
-func readValidity(d *der.Decoder) (v [2]encodedTime, err error) {
+func readValidity(d *der.Decoder) (v [2]der.Time, err error) {
 	end, err := d.Open(der.Sequence)
 	if err != nil || d.Pos() == end {
 		return v, err
 	}
 	for i := range v {
-		if v[i], err = readTime(d); err != nil {
+		if v[i], err = d.Time(); err != nil {
 			return v, err
 		}
 	}
 	return v, d.Close(end)
-}
-
-func readTime(d *der.Decoder) (encodedTime, error) {
-	tag, _, _ := d.Peek()
-	if tag != der.UTCTime && tag != der.GeneralizedTime {
-		return encodedTime{}, der.ErrSyntax // no alternative of the CHOICE
-	}
-	b, err := d.Contents(tag)
-	if err != nil {
-		return encodedTime{}, err
-	}
-	t := encodedTime{string(b), tag == der.GeneralizedTime}
-	return t, t.checkEncoding()
 }
 
 func readPublicKeyInfo(d *der.Decoder) ([]byte, error) {
@@ -237,7 +195,7 @@ func readPublicKeyInfo(d *der.Decoder) ([]byte, error) {
 	if err != nil || d.Pos() == end {
 		return d.Since(start), err
 	}
-	if _, err := readAlgorithm(d); err != nil {
+	if _, err := d.Algorithm(); err != nil {
 		return nil, err
 	}
 	if _, err := d.Contents(der.BitString); err != nil {
@@ -265,44 +223,27 @@ func (c *Certificate) readExtensions(d *der.Decoder) error {
 		return err
 	}
 	for d.Pos() < end {
-		e, err := readExtension(d)
+		e, err := d.Extension()
 		if err != nil {
 			return err
 		}
-		c.Extensions = append(c.Extensions, e)
+		oid := ""
+		if e.OID != nil {
+			oid = der.OIDText(e.OID)
+		}
+		c.Extensions = append(c.Extensions, Extension{OID: oid, Critical: e.Critical, Value: e.Value})
 	}
 	return d.Close(end)
-}
-
-func readExtension(d *der.Decoder) (e Extension, err error) {
-	end, err := d.Open(der.Sequence)
-	if err != nil || d.Pos() == end {
-		return e, err
-	}
-	oid, err := d.ObjectID()
-	if err != nil {
-		return e, err
-	}
-	e.OID = der.OIDText(oid)
-	if d.Pos() < end && d.Next(der.Boolean) {
-		if e.Critical, err = d.Bool(); err != nil {
-			return e, err
-		}
-	}
-	if e.Value, err = d.Contents(der.OctetString); err != nil {
-		return e, err
-	}
-	return e, d.Close(end)
 }
 
 // check does what gnutls_x509_crt_import does behind the decoding, in its order.
 func (c *Certificate) check() error {
 	r := &c.raw
-	if r.missing || r.outer.oid == nil || r.inner.oid == nil {
+	if r.missing || r.outer.OID == nil || r.inner.OID == nil {
 		return der.ErrNotFound
 	}
-	c.SignatureAlgorithm = der.OIDText(r.outer.oid)
-	if der.OIDText(r.inner.oid) != c.SignatureAlgorithm || !bytes.Equal(r.inner.comparable(), r.outer.comparable()) {
+	c.SignatureAlgorithm = der.OIDText(r.outer.OID)
+	if der.OIDText(r.inner.OID) != c.SignatureAlgorithm || !bytes.Equal(signatureParameters(r.inner), signatureParameters(r.outer)) {
 		return &ImportError{textCertificate}
 	}
 	if err := c.readAltNames(); err != nil {
@@ -319,12 +260,12 @@ func (c *Certificate) check() error {
 	return nil
 }
 
-// comparable gives the parameters, NULL being the same as none.
-func (a algorithmID) comparable() []byte {
-	if string(a.parameters) == "\x05\x00" {
+// signatureParameters gives an algorithm's parameters, NULL being the same as none.
+func signatureParameters(a der.AlgorithmID) []byte {
+	if string(a.Parameters) == "\x05\x00" {
 		return nil
 	}
-	return a.parameters
+	return a.Parameters
 }
 
 // versionNumber gives the number as gnutls_x509_crt_get_version does: of one octet, plus one.
@@ -362,82 +303,11 @@ func (c *Certificate) checkSanity() error {
 		return &ImportError{textCertificate}
 	}
 	for i, at := range []*time.Time{&c.NotBefore, &c.NotAfter} {
-		seconds, ok := c.raw.validity[i].unix()
+		seconds, ok := c.raw.validity[i].Unix()
 		if !ok {
 			return &ImportError{textTime}
 		}
 		*at = time.Unix(seconds, 0).UTC()
 	}
 	return nil
-}
-
-// checkEncoding is libtasn1's check of a time: digits, in a GeneralizedTime with a dot somewhere, and a Z.
-func (t encodedTime) checkEncoding() error {
-	n := len(t.text)
-	if n == 0 {
-		return der.ErrSyntax
-	}
-	if n < 8 || t.text[n-1] != 'Z' {
-		return der.ErrTime
-	}
-	dots := 0
-	for i := range n - 1 {
-		if t.general && t.text[i] == '.' {
-			dots++
-		} else if t.text[i] < '0' || t.text[i] > '9' {
-			return der.ErrTime
-		}
-	}
-	if dots > 1 {
-		return der.ErrTime
-	}
-	return nil
-}
-
-// unix gives the time as GnuTLS does: fractions are refused, seconds may be missing, a day beyond the month's end is
-// one of the next month.
-func (t encodedTime) unix() (seconds int64, ok bool) {
-	s := t.text
-	number := func(n int) int {
-		v := 0
-		for _, c := range []byte(s[:n]) {
-			if c < '0' || c > '9' { // the Z
-				break
-			}
-			v = 10*v + int(c-'0')
-		}
-		s = s[n:]
-		return v
-	}
-	year := 0
-	if t.general {
-		if len(s) < 12 || strings.Contains(s, ".") {
-			return 0, false
-		}
-		year = number(4)
-	} else {
-		if len(s) < 10 {
-			return 0, false
-		}
-		if year = number(2); year > 49 {
-			year += 1900
-		} else {
-			year += 2000
-		}
-	}
-	if len(s) < 8 {
-		return 0, false
-	}
-	if year < 1970 {
-		return 0, true // whatever the rest is
-	}
-	month, day, hour, minute, second := number(2), number(2), number(2), number(2), 0
-	if len(s) >= 2 {
-		second = number(2)
-	}
-	if month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 {
-		return 0, false
-	}
-	seconds = time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC).Unix()
-	return seconds, true
 }

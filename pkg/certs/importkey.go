@@ -147,7 +147,7 @@ func readEncrypted(b []byte) error {
 	if err != nil {
 		return err
 	}
-	if _, err := readAlgorithm(&d); err != nil {
+	if _, err := d.Algorithm(); err != nil {
 		return err
 	}
 	if _, err := d.Contents(der.OctetString); err != nil {
@@ -174,7 +174,7 @@ func importPrivateKeyInfo(b []byte) (crypto.Signer, error) {
 	unsupported := func(what string) (crypto.Signer, error) {
 		return nil, &KeyError{Err: ErrKeyUnsupported, Text: what}
 	}
-	switch oid := der.OIDText(a.oid); oid {
+	switch oid := der.OIDText(a.OID); oid {
 	case "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10":
 		if key, err := importPKCS1(inner); err != nil || oid == "1.2.840.113549.1.1.1" {
 			return key, err
@@ -185,7 +185,7 @@ func importPrivateKeyInfo(b []byte) (crypto.Signer, error) {
 	case "1.3.101.113":
 		return unsupported("it is an Ed448 key")
 	case "1.2.840.10045.2.1":
-		if curve, known := curveOf(a.parameters); !known {
+		if curve, known := curveOf(a.Parameters); !known {
 			return nil, &ImportError{string(der.ErrNotFound)}
 		} else if curve == oidP192 {
 			return unsupported("its elliptic curve is P-192")
@@ -198,7 +198,7 @@ func importPrivateKeyInfo(b []byte) (crypto.Signer, error) {
 	}
 }
 
-func readPrivateKeyInfo(b []byte) (a algorithmID, key []byte, err error) {
+func readPrivateKeyInfo(b []byte) (a der.AlgorithmID, key []byte, err error) {
 	d := der.NewDecoder(b)
 	end, err := d.Open(der.Sequence)
 	if err != nil {
@@ -207,7 +207,7 @@ func readPrivateKeyInfo(b []byte) (a algorithmID, key []byte, err error) {
 	if _, err := d.Contents(der.Integer); err != nil {
 		return a, nil, err
 	}
-	if a, err = readAlgorithm(&d); err != nil {
+	if a, err = d.Algorithm(); err != nil {
 		return a, nil, err
 	}
 	if key, err = d.Contents(der.OctetString); err != nil {
@@ -318,15 +318,15 @@ func PublicKeyUse(info []byte) KeyUse {
 	if _, err := d.Open(der.Sequence); err != nil {
 		return KeyAlgorithmUnknown
 	}
-	a, err := readAlgorithm(&d)
+	a, err := d.Algorithm()
 	if err != nil {
 		return KeyAlgorithmUnknown
 	}
-	switch der.OIDText(a.oid) {
+	switch der.OIDText(a.OID) {
 	case "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10", "1.2.840.10040.4.1", "1.3.101.110", "1.3.101.111", "1.3.101.112", "1.3.101.113":
 		return KeyUsable
 	case "1.2.840.10045.2.1":
-		if _, known := curveOf(a.parameters); !known {
+		if _, known := curveOf(a.Parameters); !known {
 			return KeyCurveUnknown
 		}
 		return KeyUsable

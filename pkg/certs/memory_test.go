@@ -35,6 +35,10 @@ func TestMemoryStaysAFewTimesTheCertificate(t *testing.T) {
 		{"3,000 extensions", len(extensions), 40, func() { _, _ = Import(extensions) }},
 		{"a file of 1,000 certificates", 1000 * len(one), 20, func() { _, _ = ImportPEMList(bytes.Repeat(one, 1000), 0) }},
 		{"the first of 1,000", 1000 * len(one), 2, func() { _, _ = ImportPEM(bytes.Repeat(one, 1000)) }},
+		{"1,000 certificates before one footer", 1000 * len(one), 20, func() {
+			open := bytes.ReplaceAll(one, []byte("-----END CERTIFICATE-----"), []byte("-"))
+			_, _ = ImportPEMList(append(bytes.Repeat(open, 1000), "-----END "...), 0)
+		}},
 		{"nothing but beginnings", 1 << 20, 6, func() { _, _ = ImportPEMList(bytes.Repeat([]byte("-----BEGIN CERTIFICATE-----\n"), (1<<20)/28), 0) }},
 		{"DER that promises much", 1 << 20, 6, func() { _, _ = Import(append([]byte{0x30, 0x84, 0x7f, 0xff, 0xff, 0xff}, make([]byte, 1<<20)...)) }},
 		{"1 MiB that is no certificate", 1 << 20, 6, func() { _, _ = ImportPEM(bytes.Repeat([]byte{'-'}, 1<<20)) }},

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/pem"
 	"fmt"
+	"iter"
 
 	"github.com/virt-pki/virt-pki/pkg/dn"
 )
@@ -27,35 +28,57 @@ func ImportPEM(text []byte) (*Certificate, error) {
 	return Import(b)
 }
 
-// firstBlock gives the contents of the first block that GnuTLS would take: the first "CERTIFICATE", if that is of no
-// use the first "X509 CERTIFICATE". Whatever is wrong with the first, the error is that of the second.
-func firstBlock(text []byte) ([]byte, error) {
-	if b, ok := pemBlock(text, pemHeader); ok {
+// firstBlock gives the contents of the first block that GnuTLS would take.
+func firstBlock(text []byte) ([]byte, error) { return newPEMText(text).certificate(0) }
+
+// A pemText is a text in which blocks are looked for. It knows where the last of what is searched stands, so that a text
+// with very many blocks is not gone through for each of them.
+type pemText struct {
+	text                   []byte
+	lastHeader, lastFooter int // of "CERTIFICATE"; of any label; -1 where there is none
+}
+
+func newPEMText(text []byte) pemText {
+	return pemText{text, bytes.LastIndex(text, []byte(pemHeader)), bytes.LastIndex(text, []byte(pemFooter))}
+}
+
+// certificate gives the contents of the first block from a place on that GnuTLS would take: the first "CERTIFICATE", if
+// that is of no use the first "X509 CERTIFICATE". Whatever is wrong with the first, the error is that of the second.
+func (p pemText) certificate(from int) ([]byte, error) {
+	if from <= p.lastHeader {
+		if b, ok := p.block(from, pemHeader); ok {
+			return b, nil
+		}
+	}
+	if b, ok := p.block(from, pemHeader509); ok {
 		return b, nil
 	}
-	if b, ok := pemBlock(text, pemHeader509); ok {
-		return b, nil
-	}
-	if i := bytes.Index(text, []byte(pemHeader509)); i >= 0 {
+	if bytes.Contains(p.text[from:], []byte(pemHeader509)) {
 		return nil, &ImportError{textDecoding}
 	}
 	return nil, &ImportError{textNoPEM}
 }
 
-// pemBlock decodes the first block with the header (_gnutls_fbase64_decode).
-func pemBlock(text []byte, pemHeader string) ([]byte, bool) {
-	_, rest, ok := bytes.Cut(text, []byte(pemHeader))
+// pemBlock decodes the first block with the header.
+func pemBlock(text []byte, header string) ([]byte, bool) { return newPEMText(text).block(0, header) }
+
+// block decodes the first block with the header from a place on (_gnutls_fbase64_decode). The data end at the first
+// hyphen, but some footer must follow.
+func (p pemText) block(from int, header string) ([]byte, bool) {
+	_, rest, ok := bytes.Cut(p.text[from:], []byte(header))
 	if !ok {
 		return nil, false
 	}
-	if _, rest, ok = bytes.Cut(rest, []byte(pemHyphens)); !ok {
+	if _, rest, ok = bytes.Cut(rest, []byte(pemHyphens)); !ok || len(p.text)-len(rest) > p.lastFooter {
 		return nil, false
 	}
-	encoded, _, ok := bytes.Cut(rest, []byte(pemFooter))
-	if !ok || len(encoded) < pemMinimum {
+	if bytes.Contains(rest[:min(len(rest), pemMinimum-1+len(pemFooter))], []byte(pemFooter)) {
 		return nil, false
 	}
-	b, ok := decodeBase64(encoded)
+	if i := bytes.IndexByte(rest, '-'); i >= 0 {
+		rest = rest[:i]
+	}
+	b, ok := decodeBase64(rest)
 	return b, ok && len(b) > 0
 }
 
@@ -63,6 +86,27 @@ func pemBlock(text []byte, pemHeader string) ([]byte, bool) {
 // (_gnutls_fbase64_decode): wherever the header stands, whatever follows the label, with any footer, and however the lines
 // are broken. It reports false where GnuTLS says "Base64 decoding error." or that there is none.
 func DecodePEM(text []byte, label string) ([]byte, bool) { return pemBlock(text, "-----BEGIN "+label) }
+
+// PEMBlocks gives the contents of all blocks whose label begins with the given one, the way GnuTLS finds and decodes
+// them: labels that go on, line ends of any kind, and which label the next footer has do not matter. It gives false, and
+// nothing behind, for one that cannot be decoded.
+func PEMBlocks(text []byte, label string) iter.Seq2[[]byte, bool] {
+	return func(yield func([]byte, bool) bool) {
+		p := newPEMText(text)
+		header := "-----BEGIN " + label
+		for at := 0; ; at++ {
+			i := bytes.Index(text[at:], []byte(header))
+			if i < 0 {
+				return
+			}
+			at += i
+			b, ok := p.block(at, header)
+			if !yield(b, ok) || !ok {
+				return
+			}
+		}
+	}
+}
 
 // decodeBase64 decodes as GnuTLS does with nettle: blanks, tabs and line ends do not count, the data end at the first
 // hyphen, padding is exact, bits left over are zero. Other than encoding/base64 it tolerates VT and FF.
@@ -112,31 +156,39 @@ func decodeBase64(text []byte) ([]byte, bool) {
 // One that cannot be imported makes the whole list fail; those beyond the limit are not looked at. libvirt reads a CA
 // file with limit 16.
 func ImportPEMList(text []byte, limit int) ([]*Certificate, error) {
-	rest := nextHeader(text)
-	if rest == nil {
+	p := newPEMText(text)
+	at := p.nextHeader(0)
+	if at < 0 {
 		return nil, &ImportError{textNoneFound}
 	}
 	var list []*Certificate
-	for rest != nil && (limit == 0 || len(list) < limit) {
-		c, err := ImportPEM(rest)
+	for at >= 0 && (limit == 0 || len(list) < limit) {
+		b, err := p.certificate(at)
+		if err != nil {
+			return nil, err
+		}
+		c, err := Import(b)
 		if err != nil {
 			return nil, err
 		}
 		list = append(list, c)
-		rest = nextHeader(rest[1:])
+		at = p.nextHeader(at + 1)
 	}
 	return list, nil
 }
 
-// nextHeader gives the text from the next header on: the first "CERTIFICATE", only if there is none the first "X509
-// CERTIFICATE".
-func nextHeader(text []byte) []byte {
-	for _, h := range []string{pemHeader, pemHeader509} {
-		if i := bytes.Index(text, []byte(h)); i >= 0 {
-			return text[i:]
-		}
+// nextHeader gives the place of the next header: of the next "CERTIFICATE", only if there is none of the next "X509
+// CERTIFICATE"; -1 where there is neither.
+func (p pemText) nextHeader(from int) int {
+	header := pemHeader
+	if from > p.lastHeader {
+		header = pemHeader509
 	}
-	return nil
+	i := bytes.Index(p.text[from:], []byte(header))
+	if i < 0 {
+		return -1
+	}
+	return from + i
 }
 
 // PEM gives the certificate in PEM.

@@ -1,7 +1,6 @@
 package crl
 
 import (
-	"encoding/asn1"
 	"errors"
 	"fmt"
 
@@ -41,7 +40,7 @@ type Scope struct {
 	Raw []byte
 }
 
-var oidScope = asn1.ObjectIdentifier{2, 5, 29, 28}
+const oidScope = "2.5.29.28"
 
 const oidDistributionPoints = "2.5.29.31"
 

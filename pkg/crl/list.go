@@ -2,12 +2,12 @@ package crl
 
 import (
 	"bytes"
-	"encoding/asn1"
 	"encoding/pem"
 	"errors"
 	"fmt"
 	"iter"
 	"math/big"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,6 +16,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/dn"
+	"github.com/virt-pki/virt-pki/pkg/internal/der"
 	"github.com/virt-pki/virt-pki/pkg/internal/signature"
 )
 
@@ -71,172 +72,226 @@ func (e *ParseError) Error() string { return e.Text }
 const (
 	errBase64 = "Base64 decoding error."
 	errDER    = "ASN1 parser: Error in DER parsing."
-	errTag    = "ASN1 parser: Error in TAG."
 )
 
-func malformed(what string) error {
-	return &ParseError{Text: "not a revocation list: " + what + " cannot be read", GnuTLS: errDER}
-}
-
-var (
-	oidNumber = asn1.ObjectIdentifier{2, 5, 29, 20}
-	oidReason = asn1.ObjectIdentifier{2, 5, 29, 21}
-	oidDelta  = asn1.ObjectIdentifier{2, 5, 29, 27}
-	oidAKI    = asn1.ObjectIdentifier{2, 5, 29, 35}
-
-	oidInvalidity        = asn1.ObjectIdentifier{2, 5, 29, 24}
-	oidCertificateIssuer = asn1.ObjectIdentifier{2, 5, 29, 29}
+const (
+	oidNumber            = "2.5.29.20"
+	oidReason            = "2.5.29.21"
+	oidInvalidity        = "2.5.29.24"
+	oidDelta             = "2.5.29.27"
+	oidCertificateIssuer = "2.5.29.29"
+	oidAKI               = "2.5.29.35"
 )
 
-// Parse reads one list in DER. It does not look into the entries.
-func Parse(der []byte) (*List, error) {
-	l := &List{}
-	s := cryptobyte.String(der)
-	var raw, outer, tbs, alg, sig cryptobyte.String
-	if len(der) == 0 || der[0] != 0x30 {
-		return nil, &ParseError{Text: "not a revocation list: it does not begin with a SEQUENCE", GnuTLS: errTag}
+// Parse reads one list in DER, as gnutls_x509_crl_import does: with the entries, of which it builds nothing.
+func Parse(text []byte) (*List, error) {
+	l := &List{Raw: text}
+	d := der.NewDecoder(text)
+	fail := func(what string, err error) (*List, error) {
+		return nil, &ParseError{Text: "not a revocation list: " + what + " cannot be read", GnuTLS: err.Error()}
 	}
-	if !s.ReadASN1Element(&raw, casn1.SEQUENCE) || !s.Empty() {
-		return nil, malformed("the outer SEQUENCE")
+	end, err := d.Open(der.Sequence)
+	if errors.Is(err, der.ErrTag) {
+		return nil, &ParseError{Text: "not a revocation list: it does not begin with a SEQUENCE", GnuTLS: err.Error()}
 	}
-	l.Raw = raw
-	if !raw.ReadASN1(&outer, casn1.SEQUENCE) || !outer.ReadASN1Element(&tbs, casn1.SEQUENCE) ||
-		!outer.ReadASN1(&alg, casn1.SEQUENCE) || !outer.ReadASN1(&sig, casn1.BIT_STRING) || !outer.Empty() {
-		return nil, malformed("the signed structure")
+	if err != nil {
+		return fail("the outer SEQUENCE", err)
 	}
-	l.RawTBS = tbs
-	var in, name cryptobyte.String
-	if !tbs.ReadASN1(&in, casn1.SEQUENCE) || !in.SkipOptionalASN1(casn1.INTEGER) || !in.ReadASN1(&alg, casn1.SEQUENCE) {
-		return nil, malformed("the head")
-	}
-	if !in.ReadASN1Element(&name, casn1.SEQUENCE) {
-		return nil, malformed("the issuer")
-	}
-	var err error
-	if l.Issuer, err = dn.FromDER(name); err != nil {
-		return nil, malformed("the issuer")
-	}
-	if !readTime(&in, &l.ThisUpdate) {
-		return nil, malformed("thisUpdate")
-	}
-	if in.PeekASN1Tag(casn1.UTCTime) || in.PeekASN1Tag(casn1.GeneralizedTime) {
-		if !readTime(&in, &l.NextUpdate) {
-			return nil, malformed("nextUpdate")
+	if d.Pos() == end { // libtasn1 leaves an empty SEQUENCE empty, and GnuTLS then misses the issuer
+		if err := d.End(); err != nil {
+			return fail("the outer SEQUENCE", err)
 		}
+		return fail("the issuer", der.ErrNotFound)
 	}
-	if in.PeekASN1Tag(casn1.SEQUENCE) {
-		var entries cryptobyte.String
-		if !in.ReadASN1(&entries, casn1.SEQUENCE) {
-			return nil, malformed("the list of entries")
-		}
-		l.entries = entries
+	what, err := l.readSigned(&d)
+	if err != nil {
+		return fail(what, err)
 	}
-	var exts cryptobyte.String
-	var present bool
-	if !in.ReadOptionalASN1(&exts, &present, casn1.Tag(0).ContextSpecific().Constructed()) || !in.Empty() {
-		return nil, malformed("the extensions")
+	if _, err := d.Algorithm(); err != nil {
+		return fail("the signed structure", err)
 	}
-	if present && !l.readExtensions(exts) {
-		return nil, malformed("the extensions")
+	if _, err := d.Contents(der.BitString); err != nil {
+		return fail("the signature", err)
+	}
+	if err := errors.Join(d.Close(end), d.End()); err != nil {
+		return fail("the outer SEQUENCE", der.ErrSyntax)
+	}
+	if l.RawTBS == nil {
+		return fail("the issuer", der.ErrNotFound)
 	}
 	return l, nil
 }
 
-// readExtensions takes from the extensions what the List shows.
-func (l *List) readExtensions(s cryptobyte.String) bool {
-	var seq cryptobyte.String
-	if !s.ReadASN1(&seq, casn1.SEQUENCE) {
-		return false
+// readSigned reads the part that is signed. It says where an error is.
+func (l *List) readSigned(d *der.Decoder) (what string, err error) {
+	start := d.Pos()
+	end, err := d.Open(der.Sequence)
+	if err != nil {
+		return "the signed structure", err
 	}
-	for !seq.Empty() {
-		oid, critical, value, ok := readExtension(&seq)
-		if !ok {
-			return false
-		}
-		switch {
-		case oid.Equal(oidNumber):
-			n := new(big.Int)
-			if value.ReadASN1Integer(n) {
-				l.Number = n
-			}
-		case oid.Equal(oidDelta):
-			l.Delta = true
-			n := new(big.Int)
-			if value.ReadASN1Integer(n) {
-				l.Base = n
-			}
-		case oid.Equal(oidScope):
-			if l.Scope = readScope(value, l.Issuer); l.Scope == nil {
-				l.UnknownCritical = append(l.UnknownCritical, oid.String())
-			}
-		case oid.Equal(oidAKI):
-			var aki, id cryptobyte.String
-			var present bool
-			if value.ReadASN1(&aki, casn1.SEQUENCE) && aki.ReadOptionalASN1(&id, &present, casn1.Tag(0).ContextSpecific()) && present {
-				l.AuthorityKeyID = id
-			}
-		case critical:
-			l.UnknownCritical = append(l.UnknownCritical, oid.String())
+	if d.Pos() == end {
+		return "", nil
+	}
+	if d.Next(der.Integer) {
+		if _, err := d.Contents(der.Integer); err != nil {
+			return "the head", err
 		}
 	}
-	return true
+	if _, err := d.Algorithm(); err != nil {
+		return "the head", err
+	}
+	name, err := d.Name()
+	if err != nil {
+		return "the issuer", err
+	}
+	if l.Issuer, err = dn.FromDER(name); err != nil {
+		return "the issuer", err
+	}
+	if err := readTime(d, &l.ThisUpdate); err != nil {
+		return "thisUpdate", err
+	}
+	if d.Pos() < end && d.NextTime() {
+		if err := readTime(d, &l.NextUpdate); err != nil {
+			return "nextUpdate", err
+		}
+	}
+	if d.Pos() < end && d.Next(der.Sequence) {
+		if l.entries, err = readEntries(d); err != nil {
+			return "the list of entries", err
+		}
+	}
+	if d.Pos() < end {
+		if err := l.readExtensions(d); err != nil {
+			return "the extensions", err
+		}
+	}
+	if err := d.Close(end); err != nil {
+		return "the signed structure", err
+	}
+	l.RawTBS = d.Since(start)
+	return "", nil
 }
 
-func readExtension(seq *cryptobyte.String) (oid asn1.ObjectIdentifier, critical bool, value cryptobyte.String, ok bool) {
-	var ext cryptobyte.String
-	if !seq.ReadASN1(&ext, casn1.SEQUENCE) || !ext.ReadASN1ObjectIdentifier(&oid) {
-		return nil, false, nil, false
+// readEntries goes over the list of entries and gives what stands in it.
+func readEntries(d *der.Decoder) ([]byte, error) {
+	end, err := d.Open(der.Sequence)
+	if err != nil {
+		return nil, err
 	}
-	if ext.PeekASN1Tag(casn1.BOOLEAN) {
-		var b cryptobyte.String
-		if !ext.ReadASN1(&b, casn1.BOOLEAN) || len(b) != 1 {
-			return nil, false, nil, false
+	start := d.Pos()
+	for d.Pos() < end {
+		if err := checkEntry(d); err != nil {
+			return nil, err
 		}
-		critical = b[0] != 0
 	}
-	ok = ext.ReadASN1(&value, casn1.OCTET_STRING)
-	return oid, critical, value, ok
+	return d.Since(start), d.Close(end)
 }
 
-// readTime reads a UTCTime or GeneralizedTime, with or without seconds.
-func readTime(s *cryptobyte.String, t *time.Time) bool {
-	var v cryptobyte.String
-	var tag casn1.Tag
-	if !s.ReadAnyASN1(&v, &tag) {
-		return false
+// checkEntry goes over one entry, which may be an empty SEQUENCE.
+func checkEntry(d *der.Decoder) error {
+	end, err := d.Open(der.Sequence)
+	if err != nil || d.Pos() == end {
+		return err
 	}
-	layouts := []string{"060102150405Z0700", "0601021504Z0700"}
-	switch tag {
-	case casn1.UTCTime:
-	case casn1.GeneralizedTime:
-		layouts = []string{"20060102150405Z0700", "200601021504Z0700", "20060102150405.999Z0700"}
+	if _, err := d.Contents(der.Integer); err != nil {
+		return err
+	}
+	if err := d.SkipTime(); err != nil {
+		return err
+	}
+	if d.Pos() < end && d.Next(der.Sequence) {
+		inner, err := d.Open(der.Sequence)
+		if err != nil {
+			return err
+		}
+		for d.Pos() < inner {
+			if _, err := d.Extension(); err != nil {
+				return err
+			}
+		}
+		if err := d.Close(inner); err != nil {
+			return err
+		}
+	}
+	return d.Close(end)
+}
+
+// readExtensions reads [0] EXPLICIT SEQUENCE OF Extension, if it comes next, and takes from it what the List shows.
+func (l *List) readExtensions(d *der.Decoder) error {
+	ahead := *d
+	if ahead.Expect(der.Context(0, true)) != nil {
+		return nil
+	}
+	if _, err := ahead.Length(); err != nil || !ahead.Next(der.Sequence) {
+		return nil
+	}
+	*d = ahead
+	end, err := d.Open(der.Sequence)
+	if err != nil {
+		return err
+	}
+	for d.Pos() < end {
+		e, err := d.Extension()
+		if err != nil {
+			return err
+		}
+		if e.OID != nil {
+			l.take(der.OIDText(e.OID), e.Critical, e.Value)
+		}
+	}
+	return d.Close(end)
+}
+
+// take keeps what one extension says.
+func (l *List) take(oid string, critical bool, value cryptobyte.String) {
+	switch oid {
+	case oidNumber:
+		n := new(big.Int)
+		if value.ReadASN1Integer(n) {
+			l.Number = n
+		}
+	case oidDelta:
+		l.Delta = true
+		n := new(big.Int)
+		if value.ReadASN1Integer(n) {
+			l.Base = n
+		}
+	case oidScope:
+		if l.Scope = readScope(value, l.Issuer); l.Scope == nil {
+			l.UnknownCritical = append(l.UnknownCritical, oid)
+		}
+	case oidAKI:
+		var aki, id cryptobyte.String
+		var present bool
+		if value.ReadASN1(&aki, casn1.SEQUENCE) && aki.ReadOptionalASN1(&id, &present, casn1.Tag(0).ContextSpecific()) && present {
+			l.AuthorityKeyID = id
+		}
 	default:
-		return false
-	}
-	for _, layout := range layouts {
-		if got, err := time.Parse(layout, string(v)); err == nil {
-			if tag == casn1.UTCTime && got.Year() >= 2050 {
-				got = got.AddDate(-100, 0, 0)
-			}
-			*t = got.UTC()
-			return true
+		if critical {
+			l.UnknownCritical = append(l.UnknownCritical, oid)
 		}
 	}
-	return false
+}
+
+// readTime reads a Time. One that is none, such as of a 13th month, is read all the same and is older than any other.
+func readTime(d *der.Decoder, at *time.Time) error {
+	t, err := d.Time()
+	if err != nil {
+		return err
+	}
+	*at = time.Time{}
+	if seconds, ok := t.Unix(); ok {
+		*at = time.Unix(seconds, 0).UTC()
+	}
+	return nil
 }
 
 // ParsePEM reads the lists of a file as gnutls_certificate_set_x509_crl_file does: every "X509 CRL" block, other text
 // skipped. A file without any is a *ParseError whose GnuTLS text is "Base64 decoding error.".
 func ParsePEM(text []byte) ([]*List, error) {
-	const begin = "-----BEGIN X509 CRL"
+	const label, begin = "X509 CRL", "-----BEGIN X509 CRL"
 	var lists []*List
-	for rest := text; ; {
-		i := bytes.Index(rest, []byte(begin))
-		if i < 0 {
-			break
-		}
-		rest = rest[i:]
-		block, ok := certs.DecodePEM(rest, "X509 CRL")
+	for block, ok := range certs.PEMBlocks(text, label) {
 		if !ok {
 			return nil, &ParseError{Text: fmt.Sprintf("X509 CRL block %d is not valid PEM", len(lists)+1), GnuTLS: errBase64}
 		}
@@ -245,7 +300,6 @@ func ParsePEM(text []byte) ([]*List, error) {
 			return nil, fmt.Errorf("X509 CRL block %d: %w", len(lists)+1, err)
 		}
 		lists = append(lists, l)
-		rest = rest[1:] // GnuTLS looks for the next header from here on
 	}
 	if len(lists) == 0 {
 		return nil, &ParseError{Text: "no revocation list in PEM (" + begin + "-----) in it" + looksLike(text), GnuTLS: errBase64}
@@ -355,51 +409,62 @@ func (l *List) Len() int {
 	return n
 }
 
-// parseEntry reads one entry; content is without the SEQUENCE's header.
+// parseEntry reads one entry; content is without the SEQUENCE's header. An empty one says nothing.
 func parseEntry(content []byte) (Entry, error) {
-	s := cryptobyte.String(content)
 	e := Entry{Reason: -1}
-	var serial, exts cryptobyte.String
-	if !s.ReadASN1(&serial, casn1.INTEGER) || !readTime(&s, &e.Revoked) {
+	d := der.NewDecoder(content)
+	if len(content) == 0 {
+		return e, nil
+	}
+	serial, err := d.Contents(der.Integer)
+	if err != nil {
 		return e, errEntry
 	}
 	e.Serial = serial
-	if s.Empty() {
-		return e, nil
-	}
-	if !s.ReadASN1(&exts, casn1.SEQUENCE) {
+	if err := readTime(&d, &e.Revoked); err != nil {
 		return e, errEntry
 	}
-	for !exts.Empty() {
-		oid, critical, value, ok := readExtension(&exts)
-		if !ok {
+	if d.End() == nil {
+		return e, nil
+	}
+	end, err := d.Open(der.Sequence)
+	if err != nil {
+		return e, errEntry
+	}
+	for d.Pos() < end {
+		x, err := d.Extension()
+		if err != nil {
 			return e, errEntry
 		}
-		switch {
-		case oid.Equal(oidReason):
-			_ = value.ReadASN1Enum(&e.Reason)
-		case oid.Equal(oidInvalidity):
-		case oid.Equal(oidCertificateIssuer):
-			var names cryptobyte.String
-			if !value.ReadASN1(&names, casn1.SEQUENCE) {
-				return e, errEntry
-			}
-			list, ok := readGeneralNames(names)
-			if !ok {
-				return e, errEntry
-			}
-			for _, n := range list {
-				if n.Kind == certs.DirectoryName {
-					e.Issuer = n.Value
-					break
-				}
-			}
-			e.UnknownCritical = e.UnknownCritical || critical && e.Issuer == nil
-		case critical:
-			e.UnknownCritical = true
+		if x.OID != nil {
+			e.take(der.OIDText(x.OID), x.Critical, x.Value)
 		}
 	}
 	return e, nil
+}
+
+// take keeps what one extension of the entry says. GnuTLS looks at none of them.
+func (e *Entry) take(oid string, critical bool, value cryptobyte.String) {
+	switch oid {
+	case oidReason:
+		_ = value.ReadASN1Enum(&e.Reason)
+	case oidInvalidity:
+	case oidCertificateIssuer:
+		// One that cannot be read could be of any issuer, as all entries behind it.
+		var names cryptobyte.String
+		list, ok := []certs.AltName(nil), value.ReadASN1(&names, casn1.SEQUENCE)
+		if ok {
+			list, ok = readGeneralNames(names)
+		}
+		i := slices.IndexFunc(list, func(n certs.AltName) bool { return n.Kind == certs.DirectoryName })
+		if ok && i >= 0 {
+			e.Issuer = list[i].Value
+		} else {
+			e.UnknownCritical = e.UnknownCritical || critical || !ok
+		}
+	default:
+		e.UnknownCritical = e.UnknownCritical || critical
+	}
 }
 
 var reasons = map[int]string{0: "unspecified", 1: "keyCompromise", 2: "cACompromise", 3: "affiliationChanged",

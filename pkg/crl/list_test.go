@@ -164,7 +164,7 @@ func TestParsePEM(t *testing.T) {
 func TestExtensionsThatGnuTLSOverlooks(t *testing.T) {
 	ca := testpki.NewCA(t)
 	l, err := Parse(numbered(t, ca, time.Now(), func(l *x509.RevocationList) {
-		l.ExtraExtensions = []pkix.Extension{{Id: oidDelta, Critical: true, Value: []byte{2, 1, 1}},
+		l.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 5, 29, 27}, Critical: true, Value: []byte{2, 1, 1}},
 			{Id: asn1.ObjectIdentifier{1, 2, 3, 4}, Critical: true, Value: []byte{5, 0}}}
 	}))
 	if err != nil || !l.Delta || len(l.UnknownCritical) != 1 || l.UnknownCritical[0] != "1.2.3.4" {

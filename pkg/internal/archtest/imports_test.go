@@ -18,7 +18,7 @@ var allowed = map[string][]string{
 	"pkg/dn":        {"pkg/internal/der"},
 	"pkg/dnmatch":   {"pkg/dn"},
 	"pkg/certs":     {"pkg/dn", "pkg/internal/der", "pkg/internal/signature"},
-	"pkg/crl":       {"pkg/certs", "pkg/dn", "pkg/internal/signature"},
+	"pkg/crl":       {"pkg/certs", "pkg/dn", "pkg/internal/signature", "pkg/internal/der"},
 	"pkg/chain":     {"pkg/certs", "pkg/crl", "pkg/dn", "pkg/internal/signature"},
 	"pkg/inventory": {"pkg/certs", "pkg/internal/durable", "pkg/internal/hint"},
 	"pkg/backup":    {"pkg/internal/archive"},

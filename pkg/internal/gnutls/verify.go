@@ -20,6 +20,12 @@ type verification struct {
 	trusted        func(credentials uintptr, list *uintptr)
 	trustedVerify  func(list uintptr, chain *uintptr, n uint32, data uintptr, elements uint32, flags uint32, status *uint32, f uintptr) int32
 	setTimeSource  func(f uintptr)
+	setKey         func(credentials uintptr, cert, key *datum, format int32) int32
+	crlInit        func(crl *uintptr) int32
+	crlDeinit      func(crl uintptr)
+	crlImport      func(crl uintptr, data *datum, format int32) int32
+	crlCount       func(crl uintptr) int32
+	revoked        func(cert uintptr, crls *uintptr, n int32) int32
 	timeIsSetByNow bool
 }
 
@@ -35,6 +41,12 @@ func (v *verification) register(handle uintptr) {
 		{&v.crls, "gnutls_certificate_set_x509_crl_mem"},
 		{&v.trusted, "gnutls_certificate_get_trust_list"},
 		{&v.trustedVerify, "gnutls_x509_trust_list_verify_crt2"},
+		{&v.setKey, "gnutls_certificate_set_x509_key_mem"},
+		{&v.crlInit, "gnutls_x509_crl_init"},
+		{&v.crlDeinit, "gnutls_x509_crl_deinit"},
+		{&v.crlImport, "gnutls_x509_crl_import"},
+		{&v.crlCount, "gnutls_x509_crl_get_crt_count"},
+		{&v.revoked, "gnutls_x509_crt_check_revocation"},
 		{&v.setTimeSource, "gnutls_global_set_time_function"},
 	} {
 		purego.RegisterLibFunc(f.fn, handle, f.name)
@@ -136,4 +148,56 @@ func (l *Library) PeerVerify(chain [][]byte, caPEM, crlPEM []byte, flags uint32)
 	code = int(v.trustedVerify(list, first(c), uint32(len(c)), 0, 0, flags, &status, 0))
 	runtime.KeepAlive(c)
 	return status, code
+}
+
+// CRLFile loads a file of CRLs into credentials as libvirt does. It gives GnuTLS's return value: their number, or an error's
+// code.
+func (l *Library) CRLFile(pem []byte) int {
+	v := &l.verification
+	var credentials uintptr
+	if code := v.allocate(&credentials); code < 0 {
+		return int(code)
+	}
+	defer v.release(credentials)
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	d := pin(&pinner, append(append([]byte{}, pem...), 0)) // an empty file is no null pointer
+	d.size--
+	return int(v.crls(credentials, d, 1))
+}
+
+// KeyPair loads a certificate file and its key's into credentials as libvirt does. It gives an error's code, or 0.
+func (l *Library) KeyPair(cert, key []byte) int {
+	v := &l.verification
+	var credentials uintptr
+	if code := v.allocate(&credentials); code < 0 {
+		return int(code)
+	}
+	defer v.release(credentials)
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	c, k := pin(&pinner, append(append([]byte{}, cert...), 0)), pin(&pinner, append(append([]byte{}, key...), 0))
+	c.size--
+	k.size--
+	return min(0, int(v.setKey(credentials, c, k, 1)))
+}
+
+// CRL imports a CRL in DER. It gives the number of its entries and what gnutls_x509_crt_check_revocation says of each
+// certificate, or an error's code.
+func (l *Library) CRL(der []byte, certificates ...*Cert) (entries int, revoked []int, code int) {
+	v := &l.verification
+	var crl uintptr
+	if code := v.crlInit(&crl); code < 0 {
+		return 0, nil, int(code)
+	}
+	defer v.crlDeinit(crl)
+	var pinner runtime.Pinner
+	defer pinner.Unpin()
+	if code := v.crlImport(crl, pin(&pinner, der), 0); code < 0 {
+		return 0, nil, int(code)
+	}
+	for _, c := range certificates {
+		revoked = append(revoked, int(v.revoked(c.h, &crl, 1)))
+	}
+	return int(v.crlCount(crl)), revoked, 0
 }
