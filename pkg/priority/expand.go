@@ -189,6 +189,11 @@ func (s *state) finish() (*Expansion, *Error) {
 			s.protocols.remove(vTLS13)
 		}
 	}
+	if set.sessionHash != sessionHashUnset && !s.build.release.Before(Release{3, 8, 1}) {
+		// The system file wins over %NO_SESSION_HASH and %COMPAT wherever they stand.
+		s.flags.NoSessionHash = false
+		s.flags.ForceSessionHash = set.sessionHash == sessionHashRequire
+	}
 	if set.minProfile != ProfileNone && s.level < set.minProfile.Level() {
 		s.profile, s.level = set.minProfile, set.minProfile.Level()
 	}

@@ -128,7 +128,17 @@ type settings struct {
 	signaturesFor                                   set // insecure for certificates
 	minProfile                                      Profile
 	defaultPriority                                 string
+	sessionHash                                     sessionHash
 }
+
+// sessionHash is what tls-session-hash asks for, from GnuTLS 3.8.1 on.
+type sessionHash int
+
+const (
+	sessionHashUnset sessionHash = iota
+	sessionHashRequest
+	sessionHashRequire
+)
 
 var noSettings = &settings{}
 
@@ -199,6 +209,13 @@ func (s *System) resolve(b build) *settings {
 		case equalFold(e.name, "MIN-VERIFICATION-PROFILE"):
 			if p, ok := profileInFile(e.value); ok {
 				r.minProfile = p
+			}
+		case equalFold(e.name, "TLS-SESSION-HASH"):
+			switch {
+			case equalFold(e.value, "REQUEST"):
+				r.sessionHash = sessionHashRequest
+			case equalFold(e.value, "REQUIRE"):
+				r.sessionHash = sessionHashRequire
 			}
 		case equalFold(e.name, "DEFAULT-PRIORITY-STRING"):
 			r.defaultPriority = e.value

@@ -2,6 +2,7 @@ package priority_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -54,6 +55,35 @@ func TestTheSystemFilesProfileIsReadByGnuTLSsNames(t *testing.T) {
 		}
 		if x.Profile != want || x.Level != want.Level() {
 			t.Errorf("%q: profile %v, level %v, want %v", value, x.Profile, x.Level, want)
+		}
+	}
+}
+
+// Recorded from libgnutls 3.8.13 and 3.8.9 (the extension extended_master_secret in their hellos) and 3.7.9.
+func TestTheSystemFilesSessionHashWinsOverTheString(t *testing.T) {
+	for _, c := range []struct {
+		gnutls   priority.Release
+		value, s string
+		sends    bool
+	}{
+		{priority.Release3813, "request", "NORMAL:%COMPAT", true},
+		{priority.Release3813, "require", "NORMAL:%COMPAT:%NO_SESSION_HASH", true},
+		{priority.Release389, "REQUEST", "%NO_SESSION_HASH:NORMAL", true},
+		{priority.Release3813, "foo", "NORMAL:%COMPAT", false},
+		{priority.Release3813, "request x", "NORMAL:%NO_SESSION_HASH", false},
+		{priority.Release379, "request", "NORMAL:%COMPAT", false},
+	} {
+		system := priority.ParseSystem([]byte("[overrides]\ntls-session-hash = " + c.value + "\n"))
+		x, err := priority.Expand(c.s, priority.Options{System: system, GnuTLS: c.gnutls})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h, err := x.ClientHello()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := slices.Contains(h.Extensions, 0x17); got != c.sends {
+			t.Errorf("%v, %q, %q: extended_master_secret %v, want %v", c.gnutls, c.value, c.s, got, c.sends)
 		}
 	}
 }
