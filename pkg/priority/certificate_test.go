@@ -21,11 +21,11 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/priority"
 )
 
-// profileCases: which profiles accept a self-signed certificate, in the order of profileColumns. Recorded from certtool
-// --verify --verify-profile (GnuTLS 3.7.9, Debian 12).
 var profileColumns = []priority.Profile{priority.ProfileVeryWeak, priority.ProfileLow, priority.ProfileLegacy, priority.ProfileMedium,
 	priority.ProfileHigh, priority.ProfileUltra, priority.ProfileFuture, priority.ProfileSuiteB128, priority.ProfileSuiteB192}
 
+// profileCases: which profiles accept a self-signed certificate, in the order of profileColumns. Recorded from certtool
+// --verify --verify-profile (GnuTLS 3.7.9, Debian 12).
 var profileCases = []struct {
 	kind    priority.CertificateKind
 	accepts string

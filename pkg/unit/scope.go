@@ -25,7 +25,7 @@ type place struct {
 	rank rank
 }
 
-// kept reports whether only a boot makes the directory's content go away.
+// volatile reports whether the directory's content goes away with a boot.
 func (p place) volatile() bool {
 	return p.rank == runtime || p.rank == transient || p.rank == generator
 }

@@ -1,7 +1,7 @@
 // Package durable publishes files so that a reader sees the old content or the new, whole, whenever the machine stops.
 //
 // [Open] gives a [Dir]. [Dir.Write] publishes one file, [Dir.Prepare] and [Pending.Publish] several at nearly one moment,
-// [Dir.Stage] a whole tree with one synchronisation. [Lock] keeps other processes out meanwhile.
+// [Dir.Stage] a whole tree with one synchronisation. [LockDir] keeps other processes out meanwhile.
 //
 // No path leads out of the directory that was opened, symbolic links included (os.Root). The last component is never
 // followed: a symbolic link there is refused. Files get their owner and mode before they get their name, and have mode
