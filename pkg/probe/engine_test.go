@@ -3,6 +3,7 @@ package probe
 import (
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -102,5 +103,42 @@ func TestTheEngineIsTheOneThatCanDoIt(t *testing.T) {
 				t.Errorf("hints %q, finding %+v", trouble.Hints(), r.Findings[0])
 			}
 		})
+	}
+}
+
+// A client's key that Go's TLS cannot use is GnuTLS's affair whatever the priority; without GnuTLS nothing is claimed.
+func TestAKeyThatOnlyGnuTLSKnows(t *testing.T) {
+	peer.Need(t, "openssl")
+	dir, other := peer.Dir(t), peer.Dir(t)
+	ca := testpki.NewCA(t)
+	testpki.WriteFlat(t, dir, ca, ca.Server("localhost"), ca.Client("alice"))
+	for name, text := range map[string]string{"cacert.pem": string(ca.CertPEM()), "ca.key": string(ca.KeyPEM()),
+		"x.ext": "basicConstraints=CA:FALSE\nextendedKeyUsage=clientAuth\n"} {
+		if err := os.WriteFile(filepath.Join(other, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, line := range []string{"genpkey -algorithm ed448 -out clientkey.pem", "req -new -key clientkey.pem -subj /CN=alice -out x.csr",
+		"x509 -req -in x.csr -CA cacert.pem -CAkey ca.key -set_serial 7 -days 2 -extfile x.ext -out clientcert.pem"} {
+		cmd := exec.Command("openssl", strings.Fields(line)...)
+		cmd.Dir = other
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("openssl %s: %v\n%s", line, err, out)
+		}
+	}
+	d := peer.Start(t, peer.Options{Dir: dir}).MustBeReady(t)
+	text := d.URIFor("localhost", "pkipath="+other)
+	if r := peer.Virsh(t, text, "hostname"); r.Exit != 0 {
+		t.Fatalf("virsh: %s", r.Stderr)
+	}
+	options := Options{URI: uri.Options{Settings: uri.Fixed{}}, Libvirt: verify.V9_0, At: time.Now(), Engine: handshake.EngineAuto,
+		GnuTLS: &gnutls.Program{Path: peer.GnutlsProgram(t), Env: os.Environ()}}
+	r, err := Dial(t.Context(), text, options)
+	if err != nil || r.Outcome != finding.Connected || !strings.HasPrefix(r.Server.Engine, "gnutls 3.") {
+		t.Errorf("%s by %q, %v: %+v", r.Outcome, r.Server.Engine, err, r.Findings)
+	}
+	options.GnuTLS = &gnutls.Program{Missing: "it is nowhere"}
+	if r, err := Dial(t.Context(), text, options); !errors.Is(err, gnutls.ErrMissing) || r.Outcome != "" {
+		t.Errorf("without GnuTLS: %s, %v; want that it was not checked", r.Outcome, err)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/finding"
@@ -101,7 +102,8 @@ func (a *attempt) priority() (session, bool) {
 
 // shake does the handshake with the engine that is wanted. handshake.EngineAuto means:
 //
-//   - GnuTLS for a tls_priority that URI or libvirt.conf name and that crypto/tls does not follow to the letter;
+//   - GnuTLS for a tls_priority that URI or libvirt.conf name and that crypto/tls does not follow to the letter, and for a
+//     client's key of a kind that only GnuTLS knows;
 //   - crypto/tls for the others, libvirt's own NORMAL above all, and where GnuTLS cannot be asked but crypto/tls suffices;
 //   - where crypto/tls comes to no session with a peer that speaks TLS, GnuTLS has the last word, over a connection of its
 //     own.
@@ -112,7 +114,8 @@ func (a *attempt) shake(ctx context.Context, conn net.Conn, cfg handshake.Config
 	auto, exact := a.o.Engine == handshake.EngineAuto, s.unmapped == nil && s.config.Exact
 	_, said := a.Target.Priority()
 	there := a.o.GnuTLS != nil && a.o.GnuTLS.Path != ""
-	if a.o.Engine == handshake.EngineGnuTLS || auto && (!s.sufficient || said && s.text != BuiltInPriority && !exact && there) {
+	foreign := keyForGnuTLS(cfg)
+	if a.o.Engine == handshake.EngineGnuTLS || auto && (!s.sufficient || there && (foreign || said && s.text != BuiltInPriority && !exact)) {
 		secure, t, err := a.shakeWithGnuTLS(ctx, conn, cfg, s)
 		var trouble *gnutls.Trouble
 		if !errors.As(err, &trouble) {
@@ -133,6 +136,15 @@ func (a *attempt) shake(ctx context.Context, conn net.Conn, cfg handshake.Config
 	}
 	a.follow(&cfg, s)
 	secure, t, err := a.shakeOnce(ctx, conn, cfg)
+	if err == nil && auto && foreign && t.Outcome != finding.Connected && t.Requested && !t.Sent {
+		trouble := &gnutls.Trouble{Kind: gnutls.ErrMissing}
+		if a.o.GnuTLS != nil {
+			trouble.Detail = a.o.GnuTLS.Missing
+		}
+		f := handshake.NotChecked(a.URI, "Whether the daemon takes the client's certificate was not checked: Go's TLS cannot use its key", trouble)
+		a.Findings = append([]finding.Finding{f}, a.Findings...)
+		return nil, t, trouble
+	}
 	if err != nil || t.Outcome == finding.Connected || !t.Undecided || !auto || exact {
 		return secure, t, err
 	}
@@ -154,6 +166,12 @@ func (a *attempt) shake(ctx context.Context, conn net.Conn, cfg handshake.Config
 	f.Severity = finding.Warning
 	a.Findings = append(a.Findings, f)
 	return secure, t, nil
+}
+
+// keyForGnuTLS reports whether the client has a certificate with a key that GnuTLS can use and Go cannot: Ed448, RSA-PSS, P-192.
+func keyForGnuTLS(cfg handshake.Config) bool {
+	foreign := func(i handshake.Identity) bool { return len(i.Chain) > 0 && i.Key == nil }
+	return foreign(handshake.Identity{Chain: cfg.Chain, Key: cfg.Key}) || slices.ContainsFunc(cfg.More, foreign)
 }
 
 func (a *attempt) shakeOnce(ctx context.Context, conn net.Conn, cfg handshake.Config) (net.Conn, *handshake.Transcript, error) {
