@@ -23,6 +23,8 @@ var faults = map[string]string{
 	"connection-times-out":              "the host does not answer",
 	"daemon-arguments":                  "the daemon is given an argument that it does not know",
 	"daemon-does-not-listen":            "the daemon is not told to listen",
+	"log-file-unopenable":               "a log file cannot be opened",
+	"socket-directory-missing":          "the directory for the daemon's sockets is not there",
 	"server-key-usage-unfit":            "the keyUsage of the daemon's certificate permits no TLS",
 	"key-too-small-to-sign":             "an RSA key is too small for the signature that the two ends choose",
 	"daemon-without-identity":           "the daemon has no certificate",

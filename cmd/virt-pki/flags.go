@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/urfave/cli/v2"
@@ -179,7 +180,7 @@ func readOpened(f *os.File, name string, err error) ([]byte, error) {
 	return readLimited(f, name)
 }
 
-var errIsDirectory = fmt.Errorf("is a directory")
+var errIsDirectory error = syscall.EISDIR // so that its text in libvirt's messages is the C library's
 
 func readLimited(r io.Reader, name string) ([]byte, error) {
 	b, err := io.ReadAll(io.LimitReader(r, maxInput+1))

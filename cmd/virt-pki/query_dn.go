@@ -110,7 +110,7 @@ func certificateHints(file string, text []byte, err error) []string {
 
 // toolFileError words an unreadable file as virt-pki-query-dn does (GLib's g_file_get_contents).
 func toolFileError(file string, err error) string {
-	if errors.Is(err, errIsDirectory) || errors.Is(err, syscall.EISDIR) {
+	if errors.Is(err, errIsDirectory) {
 		return "Error reading file “" + file + "”: Is a directory"
 	}
 	var pe *fs.PathError

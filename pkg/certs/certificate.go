@@ -54,24 +54,27 @@ type BasicConstraints struct {
 	Critical bool
 	CA       bool
 	PathLen  int
-	// Undecodable reports that the extension is there but cannot be read.
+	// Undecodable reports that the extension is there but cannot be read, for which Trouble has GnuTLS's text.
 	Undecodable bool
+	Trouble     string
 }
 
 // KeyUsage is the extension of that name.
 type KeyUsage struct {
 	Critical bool
 	Bits     x509.KeyUsage
-	// Undecodable reports that the extension is there but cannot be read.
+	// Undecodable reports that the extension is there but cannot be read, for which Trouble has GnuTLS's text.
 	Undecodable bool
+	Trouble     string
 }
 
 // ExtKeyUsage is the extendedKeyUsage extension, the purposes as dotted OIDs in order.
 type ExtKeyUsage struct {
 	Critical bool
 	Purposes []string
-	// Undecodable reports that the extension is there but cannot be read.
+	// Undecodable reports that the extension is there but cannot be read, for which Trouble has GnuTLS's text.
 	Undecodable bool
+	Trouble     string
 }
 
 // AltNameKind is the CHOICE of a GeneralName.

@@ -182,18 +182,22 @@ func (c *Certificate) readKnownExtensions() {
 	if e := c.Extension(oidBasicConstraints); e != nil {
 		c.BasicConstraints = &BasicConstraints{Critical: e.Critical, PathLen: -1}
 		if err := c.BasicConstraints.read(e.Value); err != nil {
-			*c.BasicConstraints = BasicConstraints{Critical: e.Critical, PathLen: -1, Undecodable: true}
+			*c.BasicConstraints = BasicConstraints{Critical: e.Critical, PathLen: -1, Undecodable: true, Trouble: err.Error()}
 		}
 	}
 	if e := c.Extension(oidKeyUsage); e != nil {
 		c.KeyUsage = &KeyUsage{Critical: e.Critical}
 		bits, err := readKeyUsage(e.Value)
-		c.KeyUsage.Bits, c.KeyUsage.Undecodable = bits, err != nil
+		if c.KeyUsage.Bits = bits; err != nil {
+			c.KeyUsage.Undecodable, c.KeyUsage.Trouble = true, err.Error()
+		}
 	}
 	if e := c.Extension(oidExtKeyUsage); e != nil {
 		c.ExtKeyUsage = &ExtKeyUsage{Critical: e.Critical}
 		purposes, err := readPurposes(e.Value)
-		c.ExtKeyUsage.Purposes, c.ExtKeyUsage.Undecodable = purposes, err != nil
+		if c.ExtKeyUsage.Purposes = purposes; err != nil {
+			c.ExtKeyUsage.Undecodable, c.ExtKeyUsage.Trouble = true, err.Error()
+		}
 	}
 }
 
@@ -236,7 +240,10 @@ func readKeyUsage(text []byte) (bits x509.KeyUsage, err error) {
 	if err := d.End(); err != nil {
 		return 0, err
 	}
-	if len(b) == 0 || len(b) > 3 || int(b[0]) > 8*(len(b)-1) {
+	if len(b) > 3 {
+		return 0, &ImportError{textShortBuffer} // GnuTLS has room for two octets
+	}
+	if len(b) == 0 || int(b[0]) > 8*(len(b)-1) {
 		return 0, der.ErrSyntax
 	}
 	for i := range 8*(len(b)-1) - int(b[0]) {

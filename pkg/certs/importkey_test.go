@@ -92,7 +92,7 @@ func TestImportKeyTakesTheBlockThatGnuTLSTakes(t *testing.T) {
 		{"PKCS#1 labelled as PKCS#8", strings.ReplaceAll(k.rsa1, "RSA PRIVATE", "PRIVATE"), tagError},
 		{"SEC1 labelled as PKCS#8", strings.ReplaceAll(k.sec1, "EC PRIVATE", "PRIVATE"), tagError},
 		{"PKCS#8 labelled as PKCS#1", strings.ReplaceAll(k.rsa8, " PRIVATE", " RSA PRIVATE"), derError},
-		{"PKCS#1 labelled as SEC1", strings.ReplaceAll(k.rsa1, "RSA", "EC"), derError},
+		{"PKCS#1 labelled as SEC1", strings.ReplaceAll(k.rsa1, "RSA PRIVATE", "EC PRIVATE"), derError},
 		{"encrypted", k.encrypted, decryption},
 		{"an encrypted key before the right one", k.encrypted + k.rsa8, "ok"},
 		{"an encrypted key before one of PKCS#1", k.encrypted + k.rsa1, decryption},

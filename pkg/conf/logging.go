@@ -30,6 +30,19 @@ func (d *Daemon) checkLogging() error {
 	return nil
 }
 
+// LogFiles gives the files that log_outputs names, in its order.
+func (d *Daemon) LogFiles() []string {
+	var out []string
+	if d.LogOutputs != nil {
+		for _, output := range logWords(*d.LogOutputs) {
+			if fields := strings.Split(output, ":"); len(fields) == 3 && fields[1] == "file" {
+				out = append(out, fields[2])
+			}
+		}
+	}
+	return out
+}
+
 func (d *Daemon) logError(key, text string) error {
 	e := d.File.refused(key, ExitConfig, "invalid argument: "+text)
 	e.log = []string{"libvirt:  error : " + e.Message}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net/netip"
+	"path"
 	"strconv"
 	"strings"
 	"sync"
@@ -126,7 +127,7 @@ func (d Daemon) Start(ctx context.Context) *Server {
 		s.refused(err, s.Findings)
 		return s
 	}
-	if s.unitRefuses(beforeNetwork) {
+	if s.unitRefuses(beforeNetwork) || !s.opensLogs() || !s.makesSockets() {
 		return s
 	}
 	s.ListensTLS, s.ListensTCP = c.ListensTLS(), c.ListensTCP()
@@ -330,6 +331,49 @@ func (s *Server) free(port string) bool {
 	s.Findings = append(s.Findings, f)
 	s.listen = left
 	return true
+}
+
+// opensLogs judges whether the daemon can open its log files, and makesSockets whether its own directory for sockets is there.
+// Where the machine's files were only collected, a directory that is not among them says nothing.
+func (s *Server) opensLogs() bool {
+	for _, file := range s.Conf.LogFiles() {
+		if s.d.Own == nil || !path.IsAbs(file) {
+			continue
+		}
+		_, err := s.d.ReadFile(file)
+		if missing(err) {
+			if _, err = s.d.ReadFile(path.Dir(file)); !missing(err) {
+				continue
+			}
+		} else if !errors.Is(err, syscall.EISDIR) {
+			continue
+		}
+		f := ruleByID("log-file-unopenable").Finding(s.line("log_outputs"), fmt.Sprintf("The daemon cannot open its log file %q: %s.", file, reason(err)))
+		f.LibvirtMessage = fmt.Sprintf("failed to open %s: %s", file, reason(err))
+		s.fails(f)
+		s.LogLines, s.Exit = []string{"libvirt:  error : " + f.LibvirtMessage}, conf.ExitConfig
+		return false
+	}
+	return true
+}
+
+func (s *Server) makesSockets() bool {
+	dir := s.Conf.UnixSockDir
+	if dir == nil || s.d.Own == nil || s.Conf.Run.SocketActivated || !path.IsAbs(*dir) {
+		return true
+	}
+	_, err := s.d.ReadFile(*dir)
+	if !missing(err) {
+		return true
+	}
+	f := ruleByID("socket-directory-missing").Finding(s.line("unix_sock_dir"), fmt.Sprintf("The directory %q for the daemon's sockets is not there.", *dir))
+	f.LibvirtMessage = fmt.Sprintf("Failed to bind socket to '%s/libvirt-sock': %s", *dir, reason(err))
+	return s.fails(f)
+}
+
+// missing reports whether an error of ReadFile means that there is no such file.
+func missing(err error) bool {
+	return errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR)
 }
 
 // line gives file and line of a setting.

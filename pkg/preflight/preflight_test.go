@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"net/netip"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -231,6 +232,35 @@ func TestRulesAreWhole(t *testing.T) {
 	for _, r := range Rules() {
 		if r.ID == "" || r.Title == "" || r.Text == "" || r.Remedy == "" || r.Good == "" || r.Bad == "" || r.Source == "" || r.Severity == 0 || r.Effect == "" {
 			t.Errorf("%s lacks something: %s", r.ID, fmt.Sprintf("%+v", r))
+		}
+	}
+}
+
+// libvirtd 9.0.0 and 12.8.0 end with these texts and statuses.
+func TestFilesAndDirectoriesThatTheDaemonWantsToWrite(t *testing.T) {
+	directory := &fs.PathError{Op: "read", Path: "/var/log", Err: syscall.EISDIR}
+	for _, c := range []struct {
+		conf, cause, message string
+		exit                 int
+	}{
+		{`log_outputs = "3:file:/var/log/libvirtd.log"`, "", "", 0},
+		{`log_outputs = "3:stderr 1:file:/nosuch/x"`, "log-file-unopenable", "failed to open /nosuch/x: No such file or directory", conf.ExitConfig},
+		{`log_outputs = "1:file:/var/log"`, "log-file-unopenable", "failed to open /var/log: Is a directory", conf.ExitConfig},
+		{`unix_sock_dir = "/var/log"`, "", "", 0},
+		{`unix_sock_dir = "/nosuch/dir"`, "socket-directory-missing", "Failed to bind socket to '/nosuch/dir/libvirt-sock': No such file or directory", conf.ExitNetwork},
+	} {
+		w := newWorld(t)
+		w.conf = c.conf + "\n"
+		m := w.machine()
+		m.ReadFile = func(name string) ([]byte, error) {
+			if name == "/var/log" {
+				return nil, directory
+			}
+			return w.files.read(name)
+		}
+		s := w.startOn(t, m)
+		if s.Starts != (c.cause == "") || s.Cause != c.cause || s.LibvirtMessage != c.message || s.Exit != c.exit {
+			t.Errorf("%s: starts %v, %s (%d): %q; want %s (%d): %q", c.conf, s.Starts, s.Cause, s.Exit, s.LibvirtMessage, c.cause, c.exit, c.message)
 		}
 	}
 }

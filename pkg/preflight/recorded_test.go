@@ -130,7 +130,7 @@ func (w *workshop) dir(s scenario) (string, error) {
 	w.mu.Unlock()
 	var failure error
 	once.Do(func() {
-		for _, d := range []string{"ca", "server", "client", "home/.config/libvirt", "home/run", "root/etc/sasl2", "root/etc/pki/CA", "root/etc/pki/libvirt/private"} {
+		for _, d := range []string{"ca", "server/libvirtd-" + tlsPort, "client", "home/.config/libvirt", "home/run", "root/etc/sasl2", "root/etc/pki/CA", "root/etc/pki/libvirt/private"} {
 			if err := os.MkdirAll(filepath.Join(dir, d), 0o755); err != nil {
 				failure = err
 				return

@@ -37,6 +37,20 @@ const sourceListen = "libvirt virNetSocketNewListenTCP"
 
 var rules = []finding.Rule{
 	{
+		ID: "log-file-unopenable", Title: "The daemon's log files can be opened", Severity: finding.Error, Effect: finding.RefusesToStart,
+		Text:            "A file that log_outputs names is opened when the daemon starts; libvirt makes the file and not its directory.",
+		LibvirtMessages: []string{"failed to open {path}: {reason}"},
+		Remedy:          "make the directory, or name another file in log_outputs", Good: `log_outputs = "3:file:/var/log/libvirt/libvirtd.log"`,
+		Bad: `log_outputs = "3:file:/nosuch/libvirtd.log"`, Source: "libvirt virLogNewOutputToFile",
+	},
+	{
+		ID: "socket-directory-missing", Title: "The directory of the daemon's sockets is there", Severity: finding.Error, Effect: finding.RefusesToStart,
+		Text:            "libvirt makes its default directory for UNIX sockets, and not one that unix_sock_dir names.",
+		LibvirtMessages: []string{"Failed to bind socket to '{path}': No such file or directory"},
+		Remedy:          "make the directory, or take unix_sock_dir out", Good: `no unix_sock_dir`,
+		Bad: `unix_sock_dir = "/nosuch"`, Source: "libvirt virNetSocketNewListenUNIX",
+	},
+	{
 		ID: "listen-address-unresolved", Title: "listen_addr has an address", Severity: finding.Error, Effect: finding.RefusesToStart,
 		Text: "The daemon hands listen_addr to getaddrinfo when it starts. A name that is not known then, for example because the network is " +
 			"not up yet, ends the daemon.",

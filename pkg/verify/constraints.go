@@ -27,14 +27,16 @@ type subtree struct {
 const maxNameChecks = 1 << 20
 
 const (
-	oidKeyUsage        = "2.5.29.15"
-	oidNameConstraints = "2.5.29.30"
-	oidTLSFeature      = "1.3.6.1.5.5.7.1.24"
-	oidServerAuth      = "1.3.6.1.5.5.7.3.1"
-	oidClientAuth      = "1.3.6.1.5.5.7.3.2"
-	oidAnyPurpose      = "2.5.29.37.0"
-	oidCommonName      = "2.5.4.3"
-	oidEmail           = "1.2.840.113549.1.9.1"
+	oidKeyUsage         = "2.5.29.15"
+	oidExtKeyUsage      = "2.5.29.37"
+	oidBasicConstraints = "2.5.29.19"
+	oidNameConstraints  = "2.5.29.30"
+	oidTLSFeature       = "1.3.6.1.5.5.7.1.24"
+	oidServerAuth       = "1.3.6.1.5.5.7.3.1"
+	oidClientAuth       = "1.3.6.1.5.5.7.3.2"
+	oidAnyPurpose       = "2.5.29.37.0"
+	oidCommonName       = "2.5.4.3"
+	oidEmail            = "1.2.840.113549.1.9.1"
 )
 
 // constraints adds the issuer's constraints and judges the names of a leaf by all of them.

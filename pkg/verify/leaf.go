@@ -61,17 +61,17 @@ func sentenceStart(s string) string {
 
 // unreadable finds an extension that is there but could not be read by the certificate's reader.
 func (j judge) unreadable(c *certs.Certificate, oid, words string) []finding.Finding {
-	value, ok := extension(c, oid)
-	if !ok {
+	if _, ok := extension(c, oid); !ok {
 		return nil
 	}
-	tag := byte(0x30)
-	if oid == oidKeyUsage {
-		tag = 0x03
-	}
-	text := "ASN1 parser: Error in DER parsing."
-	if len(value) > 0 && value[0] != tag {
-		text = "ASN1 parser: Error in TAG."
+	text := ""
+	switch {
+	case oid == oidKeyUsage && c.KeyUsage != nil:
+		text = c.KeyUsage.Trouble
+	case oid == oidExtKeyUsage && c.ExtKeyUsage != nil:
+		text = c.ExtKeyUsage.Trouble
+	case oid == oidBasicConstraints && c.BasicConstraints != nil:
+		text = c.BasicConstraints.Trouble
 	}
 	return []finding.Finding{j.refuse("extension-unreadable",
 		fmt.Sprintf("%s has an extension %s that cannot be read.", sentenceStart(j.what), oid),
@@ -82,7 +82,7 @@ func (j judge) unreadable(c *certs.Certificate, oid, words string) []finding.Fin
 func (j judge) leafConstraints(c *certs.Certificate, role certs.Role) []finding.Finding {
 	switch {
 	case c.BasicConstraints == nil || c.BasicConstraints.Undecodable:
-		return j.unreadable(c, "2.5.29.19", "basic constraints")
+		return j.unreadable(c, oidBasicConstraints, "basic constraints")
 	case c.BasicConstraints.CA:
 		return []finding.Finding{j.refuse("leaf-is-ca",
 			fmt.Sprintf("%s is a CA certificate (CA:TRUE), where a %v's certificate belongs.", sentenceStart(j.what), role),
@@ -95,7 +95,7 @@ func (j judge) leafConstraints(c *certs.Certificate, role certs.Role) []finding.
 func (j judge) caConstraints(c *certs.Certificate) []finding.Finding {
 	switch {
 	case c.BasicConstraints == nil || c.BasicConstraints.Undecodable:
-		if fs := j.unreadable(c, "2.5.29.19", "basic constraints"); fs != nil {
+		if fs := j.unreadable(c, oidBasicConstraints, "basic constraints"); fs != nil {
 			return fs
 		}
 		return []finding.Finding{j.refuse("ca-is-no-ca",
@@ -146,7 +146,7 @@ func (j judge) purpose(c *certs.Certificate, role certs.Role) []finding.Finding 
 		return nil
 	}
 	if eku.Undecodable {
-		return j.unreadable(c, "2.5.29.37", "key purpose")
+		return j.unreadable(c, oidExtKeyUsage, "key purpose")
 	}
 	server, client := len(eku.Purposes) == 0, len(eku.Purposes) == 0
 	for _, oid := range eku.Purposes {

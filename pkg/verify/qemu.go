@@ -156,7 +156,7 @@ func (j judge) qemuPurpose(c *certs.Certificate, role certs.Role) []finding.Find
 	case eku == nil:
 		return nil
 	case eku.Undecodable:
-		return j.unreadable(c, "2.5.29.37", "key purpose")
+		return j.unreadable(c, oidExtKeyUsage, "key purpose")
 	case !eku.Critical || len(eku.Purposes) == 0:
 		return nil
 	}
