@@ -217,7 +217,7 @@ func (b *BasicConstraints) read(text []byte) error {
 		if err != nil {
 			return err
 		}
-		if len(v) == 0 || len(v) > 4 || v[0] >= 0x80 {
+		if len(v) == 0 || len(v) > 4 { // GnuTLS reads a negative one as if it had no sign
 			return der.ErrSyntax
 		}
 		b.PathLen = 0

@@ -34,7 +34,7 @@ func (d *Daemon) checkLogging() error {
 func (d *Daemon) LogFiles() []string {
 	var out []string
 	if d.LogOutputs != nil {
-		for _, output := range logWords(*d.LogOutputs) {
+		for output := range logWords(*d.LogOutputs) {
 			if fields := strings.Split(output, ":"); len(fields) == 3 && fields[1] == "file" {
 				out = append(out, fields[2])
 			}

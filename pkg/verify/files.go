@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"regexp"
 	"strings"
 	"syscall"
 	"time"
@@ -161,10 +162,16 @@ func (r *reader) existence() {
 		r.fail("half-identity", r.Cert, fmt.Sprintf("The key %q is there, but its certificate %q is not.", r.Key.Path, r.Cert.Path),
 			fmt.Sprintf("Certificate '%s' does not exist, but key '%s' does: %s", r.Cert.Path, r.Key.Path, missingErr(r.Cert)))
 	case !cert && r.Role != certs.Client:
+		but := ""
+		if key && indexedCertificate.MatchString(r.Cert.Path) {
+			but = fmt.Sprintf(", but key '%s' does", r.Key.Path) // only of the names with an index
+		}
 		r.fail("certificate-file-missing", r.Cert, fmt.Sprintf("The server's certificate %q is not there.", r.Cert.Path),
-			fmt.Sprintf("Certificate '%s' does not exist: %s", r.Cert.Path, missingErr(r.Cert)))
+			fmt.Sprintf("Certificate '%s' does not exist%s: %s", r.Cert.Path, but, missingErr(r.Cert)))
 	}
 }
+
+var indexedCertificate = regexp.MustCompile(`(^|/)servercert[0-3]\.pem$`)
 
 // text reads a file as the sanity check does: false where there is nothing to check.
 func (r *reader) text(f File) ([]byte, bool) {

@@ -3,6 +3,8 @@ package verify
 import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"fmt"
+	"io/fs"
 	"strconv"
 	"strings"
 	"testing"
@@ -131,6 +133,19 @@ func TestAKeyOfAnotherKindThanTheCertificateIsAMismatch(t *testing.T) {
 			t.Errorf("%s: the pair is taken", c.name)
 		} else if got := l.Findings[0].LibvirtMessage; got != c.want {
 			t.Errorf("%s: %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
+// libvirtd 12.8.0 says more about half a pair among the names with an index than about that without.
+func TestHalfAPairWithAnIndex(t *testing.T) {
+	const none = "Certificate '%s' does not exist%s: No such file or directory"
+	for cert, but := range map[string]string{"/etc/pki/libvirt/servercert.pem": "", "/etc/pki/libvirt/servercert1.pem": ", but key '/key.pem' does"} {
+		ca := testpki.NewCA(t)
+		l := Files{Role: certs.Server, CA: File{Path: "/ca.pem", Data: ca.CertPEM()}, Cert: File{Path: cert, Err: fs.ErrNotExist},
+			Key: File{Path: "/key.pem", Data: ca.KeyPEM()}, At: time.Now(), Libvirt: V12_8}.Read()
+		if got, _, _ := first(l.Findings); got != fmt.Sprintf(none, cert, but) {
+			t.Errorf("%q", got)
 		}
 	}
 }
