@@ -26,7 +26,7 @@ func (t *Tree) FirstBoot() bool {
 
 // AfterFirstBoot gives the tree as systemd's presets leave it: with the links of systemctl preset-all --preset-mode=enable-only.
 func (t *Tree) AfterFirstBoot() *Tree {
-	e := enabling{t: t, rules: t.presets(), links: map[string]string{}, done: map[string]bool{}}
+	e := enabling{t: t, rules: t.presetRules(), links: map[string]string{}, done: map[string]bool{}}
 	seen := map[string]bool{}
 	var units []string
 	for _, d := range t.dirs {

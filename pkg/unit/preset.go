@@ -114,12 +114,15 @@ func presetFor(rules []presetRule, name string) (r presetRule, instances []strin
 }
 
 // Preset tells what the preset of a unit is, as systemctl list-unit-files and systemctl status do.
-func (t *Tree) Preset(name string) Preset {
-	switch t.State(name) {
+func (t *Tree) Preset(name string) Preset { return t.presetAs(name, t.State(name)) }
+
+// presetAs is Preset of a unit whose state is known.
+func (t *Tree) presetAs(name string, state State) Preset {
+	switch state {
 	case NotFound, Alias, Static, Generated, Transient:
 		return NoPreset
 	}
-	for _, r := range t.presets() {
+	for _, r := range t.presetRules() {
 		if r.matches(name) {
 			return r.preset
 		}

@@ -4,6 +4,7 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // A rank says whose units a directory of the search path holds.
@@ -105,5 +106,6 @@ func newTree(fsys fs.FS, places []place, specifiers map[byte]string) *Tree {
 		seen[real] = true
 		t.dirs = append(t.dirs, d)
 	}
+	t.presetRules = sync.OnceValue(t.presets)
 	return t
 }

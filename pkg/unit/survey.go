@@ -178,7 +178,8 @@ func (s *Survey) Remote() *Daemon {
 
 // unit describes a unit.
 func (t *Tree) unit(name string, running []Running) Unit {
-	u := Unit{Name: name, State: t.State(name), Preset: t.Preset(name)}
+	u := Unit{Name: name, State: t.State(name)}
+	u.Preset = t.presetAs(name, u.State)
 	f, err := t.Load(name)
 	switch {
 	case err == nil:

@@ -22,6 +22,8 @@ type Tree struct {
 	specifiers map[byte]string
 	user       bool
 	sparse     bool
+	// presetRules reads the preset files, once.
+	presetRules func() []presetRule
 }
 
 // Sparse gives the tree as one that has only what concerns TLS of a machine: what a condition asks of other files is not known then, unless
