@@ -433,7 +433,7 @@ func theirStatus(status uint32) (out Status) {
 func TestVerdictsAgreeWithTheInstalledLibraryOnGeneratedChains(t *testing.T) {
 	l := gnutls.Load(t)
 	l.At(chainNow)
-	n, seed := 1500, uint64(77)
+	n, seed := 800, uint64(77)
 	if s := os.Getenv("VIRT_PKI_CHAIN_CASES"); s != "" { // more, and others, by hand
 		n, _ = strconv.Atoi(s)
 		seed = mathrand.Uint64()

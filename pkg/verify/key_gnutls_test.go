@@ -104,7 +104,7 @@ func relabel(from, to string) func(*rand.Rand, []byte, []byte, []byte) []byte {
 func TestKeyFilesAreReadAsTheInstalledLibraryReadsThem(t *testing.T) {
 	peer.Need(t, "openssl", "certtool")
 	l := gnutls.Load(t)
-	n, seed := 1500, uint64(8)
+	n, seed := 800, uint64(8)
 	if s := os.Getenv("VIRT_PKI_KEY_CASES"); s != "" { // more, and others, by hand
 		n, _ = strconv.Atoi(s)
 		seed = rand.Uint64()
