@@ -61,11 +61,14 @@ func sentenceStart(s string) string {
 
 // unreadable finds an extension that is there but could not be read by the certificate's reader.
 func (j judge) unreadable(c *certs.Certificate, oid, words string) []finding.Finding {
-	if _, ok := extension(c, oid); !ok {
+	value, ok := extension(c, oid)
+	if !ok {
 		return nil
 	}
 	text := ""
 	switch {
+	case len(value) == 0:
+		text = "ASN1 parser: Error in DER parsing." // before libtasn1 looks for a tag
 	case oid == oidKeyUsage && c.KeyUsage != nil:
 		text = c.KeyUsage.Trouble
 	case oid == oidExtKeyUsage && c.ExtKeyUsage != nil:

@@ -130,6 +130,8 @@ func ownCases(t testing.TB) []ownCase {
 		{"CA:TRUE with a negative path length", own(t, certs.Client, V9_0, ca.Client("a",
 			testpki.Extension(testpki.OIDBasicConstraints, true, []byte{0x30, 6, 1, 1, 0xff, 2, 1, 0x80})), ca),
 			"The certificate /c.pem basic constraints show a CA, but we need one for a client", "leaf-is-ca", ""},
+		{"basicConstraints without a value", own(t, certs.Server, V9_0, srv(testpki.Extension(testpki.OIDBasicConstraints, true, []byte{})), ca),
+			"Unable to query certificate /c.pem basic constraints ASN1 parser: Error in DER parsing.", "extension-unreadable", ""},
 		{"a purpose that is none", own(t, certs.Server, V9_0, srv(testpki.Extension(testpki.OIDExtKeyUsage, true, []byte{0x30, 2, 5, 0})), ca),
 			"Unable to query certificate /c.pem key purpose ASN1 parser: Error in TAG.", "extension-unreadable", ""},
 		{"a keyUsage of three octets", own(t, certs.Server, V9_0, srv(testpki.Extension(testpki.OIDKeyUsage, true, []byte{3, 4, 5, 0, 0, 0xff})), ca),
