@@ -30,8 +30,9 @@ given out. Requests carry an HMAC of a shared key; over TLS, clients need a cert
 One of this authority's that is revoked, or that the inventory does not know, is not let in.
 
 Without TLS it listens on loopback addresses only, unless --plain is given. It logs each request
-on standard error, and ends on SIGTERM or Ctrl-C when the requests in work are answered. Revocation
-lists are made on this machine: virt-pki crl publish.
+on standard error, and ends on SIGTERM or Ctrl-C when the requests in work are answered. The files
+of TLS are read again when they have changed; a request from before the start is not answered.
+Revocation lists are made on this machine: virt-pki crl publish.
 
 EXAMPLES
    virt-pki ca serve --authority ./authority --auth-key auth.key
@@ -110,7 +111,7 @@ func (p *program) caServe(c *cli.Context) error {
 
 // serverOptions decodes the flags.
 func (p *program) serverOptions(c *cli.Context) (remote.ServerOptions, error) {
-	o := remote.ServerOptions{Now: p.now, Timeout: c.Duration("timeout")}
+	o := remote.ServerOptions{Now: p.now, Begun: p.now(), Timeout: c.Duration("timeout")}
 	address := c.String("listen")
 	if _, _, err := net.SplitHostPort(address); err != nil {
 		return o, invalid("--listen", address, errors.New("not HOST:PORT"))
@@ -148,14 +149,12 @@ func (p *program) serverOptions(c *cli.Context) (remote.ServerOptions, error) {
 	if named == 0 {
 		return o, nil
 	}
-	var files [3][]byte
-	for i, f := range []string{"tls-cert", "tls-key", "client-ca"} {
-		if files[i], err = p.read("what TLS needs", c.String(f)); err != nil {
-			return o, err
-		}
+	served, err := newServedTLS(p, [3]string{c.String("tls-cert"), c.String("tls-key"), c.String("client-ca")}, c.Bool("quiet"))
+	if err != nil {
+		return o, err
 	}
-	o.TLS, err = remote.ServerTLS(files[0], files[1], files[2])
-	return o, err
+	o.TLS = served.Config()
+	return o, nil
 }
 
 // servedAuthority signs for remote operators.

@@ -51,7 +51,7 @@ func serve(t *testing.T, change func(*ServerOptions)) *fixture {
 	var lines []Access
 	f.log = func() []Access { mu.Lock(); defer mu.Unlock(); return lines }
 	leaf := f.ca.Server("kvm1.example.com").CertPEM()
-	o := ServerOptions{AuthKey: authKey, Now: time.Now, Timeout: 5 * time.Second,
+	o := ServerOptions{AuthKey: authKey, Now: time.Now, Begun: time.Now(), Timeout: 5 * time.Second,
 		Signer: signing{f.ca.CertPEM(), func(context.Context, Request) ([]byte, error) { return leaf, nil }},
 		Log:    func(a Access) { mu.Lock(); defer mu.Unlock(); lines = append(lines, a) }}
 	if change != nil {
@@ -370,6 +370,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		{"cfssl's client, as it sends everything", "POST", signPath, authentic(t, `{"hosts":null,"certificate_request":"x","subject":null,"profile":"server","crl_override":"","label":"","serial":null,"NotBefore":"0001-01-01T00:00:00Z","NotAfter":"0001-01-01T00:00:00Z","ReturnPrecert":false,"Metadata":null}`), 200, ""},
 		{"the same again", "POST", signPath, authentic(t, `{"hosts":null,"certificate_request":"x","subject":null,"profile":"server","crl_override":"","label":"","serial":null,"NotBefore":"0001-01-01T00:00:00Z","NotAfter":"0001-01-01T00:00:00Z","ReturnPrecert":false,"Metadata":null}`), 409, "this very request was answered before"},
 		{"a request from now", "POST", signPath, authentic(t, `{"certificate_request":"x","virt_pki":{"time":"`+at(0)+`","nonce":"1"}}`), 200, ""},
+		{"a request from before the start", "POST", signPath, authentic(t, `{"certificate_request":"x","virt_pki":{"time":"`+at(-time.Minute)+`","nonce":"1"}}`), 409, "the request is from "},
 		{"a request from long ago", "POST", signPath, authentic(t, `{"certificate_request":"x","virt_pki":{"time":"`+at(-time.Hour)+`","nonce":"1"}}`), 400, "the request is from "},
 		{"a request from the future", "POST", signPath, authentic(t, `{"certificate_request":"x","virt_pki":{"time":"`+at(time.Hour)+`","nonce":"1"}}`), 400, "the request is from "},
 		{"no token", "POST", signPath, `{"request":"e30="}`, 401, "invalid token"},

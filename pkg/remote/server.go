@@ -66,6 +66,9 @@ type ServerOptions struct {
 	Name func(client *x509.Certificate) string
 	// Now gives the time.
 	Now func() time.Time
+	// Begun is a time before the listener was there. Requests from before it are refused: a server that ran until then may have
+	// answered them. Zero: when Serve was called.
+	Begun time.Time
 	// Log is told of each request, from several goroutines; nil: of none.
 	Log func(Access)
 	// Timeout limits a request from its first byte to its answer, and how long Serve waits for requests in work when it ends.
@@ -172,6 +175,9 @@ func newServer(o ServerOptions) (*server, error) {
 	tokens, err := auth.New(hex.EncodeToString(o.AuthKey), nil)
 	if err != nil {
 		return nil, err
+	}
+	if o.Begun.IsZero() {
+		o.Begun = o.Now()
 	}
 	if o.Timeout <= 0 {
 		o.Timeout = DefaultTimeout
@@ -313,6 +319,10 @@ func (s *server) authentic(body []byte) (Request, error) {
 		if off := in.Own.Time.Sub(now); off > window || off < -window {
 			return Request{}, &refusal{http.StatusBadRequest, fmt.Sprintf("the request is from %s, and it is %s here",
 				in.Own.Time.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339)), []string{"set the clocks right: timedatectl"}}
+		}
+		if in.Own.Time.Before(s.Begun) {
+			return Request{}, &refusal{http.StatusConflict, fmt.Sprintf("the request is from %s, before this server began at %s, and may have been answered",
+				in.Own.Time.UTC().Format(time.RFC3339Nano), s.Begun.UTC().Format(time.RFC3339Nano)), []string{"try again; if it stays so, set the clocks right: timedatectl"}}
 		}
 		until = in.Own.Time.Add(window + time.Minute)
 	}
