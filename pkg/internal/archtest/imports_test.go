@@ -16,17 +16,16 @@ var allowed = map[string][]string{
 	"templates":     {},
 	"pkg/unit":      {},
 	"pkg/dn":        {"pkg/internal/der"},
-	"pkg/dnmatch":   {"pkg/dn"},
-	"pkg/certs":     {"pkg/dn", "pkg/internal/der", "pkg/internal/signature"},
+	"pkg/dnmatch":   {},
+	"pkg/certs":     {"pkg/dn", "pkg/internal/der"},
 	"pkg/crl":       {"pkg/certs", "pkg/dn", "pkg/internal/signature", "pkg/internal/der"},
 	"pkg/chain":     {"pkg/certs", "pkg/crl", "pkg/dn", "pkg/internal/signature"},
-	"pkg/inventory": {"pkg/certs", "pkg/internal/durable", "pkg/internal/hint"},
+	"pkg/inventory": {"pkg/certs", "pkg/internal/hint"},
 	"pkg/backup":    {"pkg/internal/archive"},
 	"pkg/selinux":   {},
 	"pkg/layout":    {"pkg/certs", "pkg/selinux", "pkg/internal/durable", "pkg/internal/hint"},
 	"pkg/conf":      {"pkg/dnmatch", "pkg/priority"},
-	"pkg/verify": {"pkg/certs", "pkg/crl", "pkg/layout", "pkg/conf", "pkg/dnmatch", "pkg/dn",
-		"pkg/internal/signature", "pkg/internal/der"},
+	"pkg/verify":    {"pkg/certs", "pkg/crl", "pkg/dnmatch", "pkg/dn", "pkg/internal/signature", "pkg/internal/der"},
 	// A CA's key in a PKCS#11 token: what kinds of keys there are.
 	"pkg/token": {"pkg/certs"},
 	// A CA's key on another machine.
@@ -37,7 +36,7 @@ var allowed = map[string][]string{
 		// Where the key may be besides its directory.
 		"pkg/token", "pkg/remote",
 		// Revocation lists, which the authority numbers, signs and keeps; who signed a certificate that is to be revoked.
-		"pkg/crl", "pkg/internal/durable", "pkg/internal/signature",
+		"pkg/crl", "pkg/internal/signature",
 		// What an authority is kept safe in.
 		"pkg/backup"},
 	"pkg/gnutls": {},
@@ -62,13 +61,12 @@ var allowed = map[string][]string{
 	"pkg/renewal": {"pkg/ca", "pkg/certs", "pkg/inventory", "pkg/layout", "pkg/proof", "pkg/internal/durable", "pkg/internal/steps"},
 	// The CA itself, stage by stage; a stage of its renews all certificates.
 	"pkg/rotation": {"pkg/ca", "pkg/certs", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/proof", "pkg/renewal", "pkg/internal/durable", "pkg/internal/steps"},
-	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/conf", "pkg/verify", "pkg/handshake",
-		"pkg/dnmatch", "pkg/priority", "pkg/uri", "templates",
+	"pkg/cluster": {"pkg/ca", "pkg/crl", "pkg/inventory", "pkg/layout", "pkg/verify", "pkg/handshake", "pkg/dnmatch", "pkg/priority",
 		// When a certificate is due; what proves that it works.
 		"pkg/expiry", "pkg/proof",
 		// What ca and verify take and give: requests, roles, names. One stage for the trees of all hosts, synced once.
 		"pkg/certs", "pkg/dn", "pkg/internal/durable", "pkg/internal/workers", "pkg/internal/hint", "pkg/internal/steps"},
-	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/layout", "pkg/conf",
+	"pkg/probe": {"pkg/handshake", "pkg/uri", "pkg/conf",
 		// What handshake takes and gives: the versions and credentials of both ends, and how tls_priority reads.
 		"pkg/certs", "pkg/verify", "pkg/priority",
 		// The program that does what crypto/tls cannot, and its troubles.
@@ -89,7 +87,7 @@ var allowed = map[string][]string{
 	"pkg/internal/hint":      {},
 	"pkg/internal/workers":   {},
 	"pkg/internal/steps":     {"pkg/internal/durable"},
-	"pkg/internal/signature": {"pkg/internal/der"},
+	"pkg/internal/signature": {},
 
 	"cmd/virt-pki": {"pkg/finding", "pkg/dn", "pkg/uri", "pkg/priority", "pkg/dnmatch", "pkg/certs", "pkg/crl", "pkg/inventory",
 		"pkg/layout", "pkg/selinux", "pkg/conf", "pkg/verify", "pkg/ca", "pkg/handshake", "pkg/cluster", "pkg/probe", "pkg/preflight", "pkg/unit", "templates",
@@ -127,12 +125,12 @@ var testOnly = []string{"pkg/internal/archtest", "pkg/internal/crash", "pkg/inte
 var doors = map[string][]string{
 	"filippo.io/age":                     {"pkg/backup"},
 	"github.com/BurntSushi/toml":         {"pkg/cluster"},
-	"github.com/cloudflare/cfssl":        {"pkg/ca", "pkg/crl"},
-	"github.com/cloudflare/cfssl/auth":   {"pkg/remote"},    // the HMAC of its API
-	"github.com/cloudflare/cfssl/certdb": {"pkg/inventory"}, // ca: named by the interface signer.Signer
+	"github.com/cloudflare/cfssl":        {"pkg/ca"},
+	"github.com/cloudflare/cfssl/auth":   {"pkg/remote"}, // the HMAC of its API
+	"github.com/cloudflare/cfssl/certdb": {},             // the accessor for its tables, which the inventory's tests work with
 	"github.com/ebitengine/purego":       {"pkg/internal/gnutls", "cmd/virt-pki-gnutls", "cmd/virt-pki-pkcs11"},
 	"github.com/gobwas/glob":             {"pkg/dnmatch"},
-	"github.com/gofrs/flock":             {"pkg/inventory", "pkg/internal/durable"},
+	"github.com/gofrs/flock":             {"pkg/internal/durable"},
 	"github.com/jackc/pgx/v5":            {"pkg/inventory"},
 	"github.com/jmoiron/sqlx":            {"pkg/inventory"},
 	"github.com/urfave/cli/v2":           {"cmd/virt-pki"},
@@ -142,7 +140,7 @@ var doors = map[string][]string{
 	"golang.org/x/crypto":                {"pkg/certs"}, // scrypt, for keys encrypted by others
 	"golang.org/x/crypto/ssh":            {"pkg/probe"}, // the transports libssh and libssh2
 	// A DER reader and builder, no more than a part of the standard library that lives elsewhere.
-	"golang.org/x/crypto/cryptobyte": {"pkg/dn", "pkg/certs", "pkg/crl", "pkg/verify", "pkg/chain", "pkg/ca", "pkg/internal/signature"},
+	"golang.org/x/crypto/cryptobyte": {"pkg/crl", "pkg/verify", "pkg/chain", "pkg/internal/signature"},
 	// Names into punycode: of hosts to issue for, and of hosts to match as GnuTLS does.
 	"golang.org/x/net/idna": {"pkg/ca", "pkg/verify"},
 	"golang.org/x/sys":      {"pkg/internal/durable", "pkg/layout", "pkg/internal/peer"},
@@ -188,6 +186,56 @@ func badImports(files []source) []string {
 	return problems
 }
 
+func TestTheTablesHaveNothingUnused(t *testing.T) {
+	report(t, unused(tree(t)))
+}
+
+// unused lists the lines, edges and doors of the tables that no file makes use of: what may be imported is what is.
+func unused(files []source) []string {
+	used := map[string]bool{}
+	for _, f := range files {
+		used[f.pkg] = true
+		for _, path := range f.imports() {
+			pkg, ours := strings.CutPrefix(path, module+"/")
+			switch {
+			case f.test && !ours && len(doors[door(path)]) == 0:
+				used[door(path)] = true
+			case f.test:
+			case ours:
+				used[f.pkg+" "+pkg] = true
+			default:
+				used[f.pkg+" "+door(path)] = true
+			}
+		}
+	}
+	var problems []string
+	for pkg, own := range allowed {
+		if !used[pkg] {
+			problems = append(problems, pkg+" is in the table of packages, but not in the tree")
+		}
+		for i, below := range own {
+			if !used[pkg+" "+below] {
+				problems = append(problems, fmt.Sprintf("%s may import %s, and does not", pkg, below))
+			}
+			if slices.Contains(own[:i], below) {
+				problems = append(problems, fmt.Sprintf("%s may import %s, twice", pkg, below))
+			}
+		}
+	}
+	for dependency, at := range doors {
+		if len(at) == 0 && !used[dependency] {
+			problems = append(problems, dependency+" is for tests, and no test imports it")
+		}
+		for _, pkg := range at {
+			if !used[pkg+" "+dependency] {
+				problems = append(problems, fmt.Sprintf("%s is a door for %s, and does not import it", pkg, dependency))
+			}
+		}
+	}
+	sort.Strings(problems)
+	return problems
+}
+
 // door gives the key of doors that an import path belongs to.
 func door(path string) string {
 	for p := path; p != "."; p = p[:max(strings.LastIndex(p, "/"), 0)] {
@@ -223,6 +271,30 @@ func TestBadImportsAreFound(t *testing.T) {
 				t.Errorf("got %q, want %q", got, c.want)
 			}
 		})
+	}
+}
+
+func TestUnusedLinesOfTheTablesAreFound(t *testing.T) {
+	all := strings.Join(unused([]source{
+		parse(t, "", "pkg/dn/x.go", "package dn\nimport _ \"bytes\"\n"),
+		parse(t, "", "pkg/dn/x_test.go", "package dn\nimport _ \""+module+"/pkg/internal/der\"\n"),
+		parse(t, "", "pkg/dnmatch/x_test.go", "package dnmatch\nimport _ \"github.com/gobwas/glob\"\n"),
+		parse(t, "", "pkg/certs/x.go", "package certs\nimport _ \""+module+"/pkg/dn\"\n"),
+	}), "\n") + "\n"
+	for _, c := range []struct {
+		name, line string
+		told       bool
+	}{
+		{"an edge that only a test has", "pkg/dn may import pkg/internal/der, and does not\n", true},
+		{"an edge that is there", "pkg/certs may import pkg/dn, and does not\n", false},
+		{"a door that only a test goes through", "pkg/dnmatch is a door for github.com/gobwas/glob, and does not import it\n", true},
+		{"a package that is gone", "pkg/uri is in the table of packages, but not in the tree\n", true},
+		{"a package that is there", "pkg/dn is in the table of packages, but not in the tree\n", false},
+		{"a dependency of tests that none imports", "github.com/google/go-cmp is for tests, and no test imports it\n", true},
+	} {
+		if strings.Contains(all, c.line) != c.told {
+			t.Errorf("%s: told %v, want %v, in:\n%s", c.name, !c.told, c.told, all)
+		}
 	}
 }
 
