@@ -15,9 +15,10 @@
 // only "not trusted".
 //
 // QEMU's rules restate crypto/tlscredsx509.c and were confirmed with QEMU 7.2, 10.0 and 11.1 of Debian. The others restate
-// libvirt 9.0.0 (virNetTLSContextSanityCheckCredentials, virNetTLSContextValidCertificate), 11.3.0 and 12.8.0 (virNetTLSCertSanityCheck, virNetTLSCertValidate) and, for chains, GnuTLS 3.7.9
-// (gnutls_x509_trust_list_verify_crt2); they were confirmed with Debian's daemons of these versions. Versions between
-// those get the rules that their sources and release notes say; versions before 9.0 are refused.
+// libvirt 9.0.0 (virNetTLSContextSanityCheckCredentials, virNetTLSContextValidCertificate), 11.3.0 and 12.8.0
+// (virNetTLSCertSanityCheck, virNetTLSCertValidate) and, for chains, GnuTLS 3.7.9 (gnutls_x509_trust_list_verify_crt2); they were
+// confirmed with Debian's daemons of these versions. Versions between those get the rules that their sources and release
+// notes say; versions before 9.0 are refused.
 //
 // The package does not read files, know the clock or open connections. Where a verdict needs cryptography that Go does
 // not have (Ed448 keys, explicit curve parameters) it says so in a finding "cannot-check-signature" and takes the
