@@ -25,7 +25,7 @@ func architecture(t *testing.T) (page, mod string) {
 	return string(a), string(b)
 }
 
-func TestThePageNamesEveryPackageAndDependency(t *testing.T) {
+func TestThePageNamesEveryPackageAndGivesDoorsTheirReason(t *testing.T) {
 	page, mod := architecture(t)
 	report(t, unsaid(page, mod, allowed))
 }

@@ -186,7 +186,7 @@ func badImports(files []source) []string {
 	return problems
 }
 
-func TestTheTablesHaveNothingUnused(t *testing.T) {
+func TestEdgesAndDoorsOfTheTablesAreUsed(t *testing.T) {
 	report(t, unused(tree(t)))
 }
 
