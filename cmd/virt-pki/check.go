@@ -244,7 +244,7 @@ func (p *program) load(name string) verify.File {
 
 // judge gives the findings of all versions, each once: what only some versions mind says which.
 func (s fileSet) judge(o checkOptions) []finding.Finding {
-	c := collected{minded: map[string][]string{}}
+	c := newCollected()
 	if s.qemu {
 		for _, version := range o.qemu {
 			c.add(version.String(), s.ofQEMU(o, version))
@@ -301,47 +301,6 @@ func (s fileSet) ofQEMU(o checkOptions, version verify.QEMUVersion) []finding.Fi
 		for _, f := range append(loaded.Advice(), s.forHosts(loaded, p.Cert.Path, o)...) {
 			f.LibvirtMessage = ""
 			out = append(out, f)
-		}
-	}
-	return out
-}
-
-// collected are the findings of several versions.
-type collected struct {
-	out    []finding.Finding
-	minded map[string][]string // finding -> versions
-}
-
-func caseOf(f finding.Finding) string { return f.Rule + "\x00" + f.Subject + "\x00" + f.Message }
-
-// add takes the findings of one version; a CA's are the same for each of several identities.
-func (c *collected) add(version string, fs []finding.Finding) {
-	for _, f := range fs {
-		k := caseOf(f)
-		if len(c.minded[k]) == 0 {
-			c.out = append(c.out, f)
-		}
-		if !slices.Contains(c.minded[k], version) {
-			c.minded[k] = append(c.minded[k], version)
-		}
-	}
-}
-
-// findings notes at those that not all versions mind which do.
-func (c *collected) findings(whose string, versions int) []finding.Finding {
-	for i, f := range c.out {
-		if got := c.minded[caseOf(f)]; len(got) < versions {
-			c.out[i].Evidence = mapWith(f.Evidence, whose, strings.Join(got, ", "))
-		}
-	}
-	return c.out
-}
-
-func mapWith(m map[string]string, key, value string) map[string]string {
-	out := map[string]string{key: value}
-	for k, v := range m {
-		if k != key {
-			out[k] = v
 		}
 	}
 	return out

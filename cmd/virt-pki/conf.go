@@ -14,6 +14,7 @@ import (
 
 	"github.com/virt-pki/virt-pki/pkg/conf"
 	"github.com/virt-pki/virt-pki/pkg/finding"
+	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 func (p *program) confCommand() *cli.Command {
@@ -36,7 +37,7 @@ EXAMPLES
 EXIT STATUS
    0 clean   1 findings at or above --fail-on   2 wrong usage   3 could not complete`,
 		Flags: slices.Concat([]cli.Flag{forFlag(), sessionFlag()}, listenFlags(),
-			[]cli.Flag{oneLibvirtFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag()}),
+			[]cli.Flag{libvirtsFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag()}),
 		Subcommands: []*cli.Command{
 			p.confShowCommand(), p.confSetCommand(), p.confUnsetCommand(), p.confTemplateCommand(),
 		},
@@ -61,6 +62,14 @@ type confView struct {
 	Findings []finding.Finding `json:"findings"`
 	// For names the program whose file it is taken for.
 	For string `json:"for"`
+	// Versions are the answers for each of several versions of --libvirt. Error is then the first refusal among them.
+	Versions []confVersion `json:"versions,omitempty"`
+}
+
+// A confVersion is what one libvirt comes to.
+type confVersion struct {
+	Libvirt string       `json:"libvirt"`
+	Error   *confRefusal `json:"error"`
 }
 
 // A confRefusal is where libvirt stops; line 0: at no line of the file.
@@ -79,7 +88,7 @@ func (p *program) conf(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	run, err := p.confRun(c)
+	versions, err := p.asVersions(c)
 	if err != nil {
 		return err
 	}
@@ -93,7 +102,7 @@ func (p *program) conf(c *cli.Context) error {
 		if err != nil {
 			return err
 		}
-		v := judgeConf(text, name, kind, run)
+		v := judgeConfAs(text, name, kind, confRun(c, versions[0]), versions)
 		failed = failed || v.Error != nil || finding.Worst(v.Findings) >= level
 		switch {
 		case c.Bool("json") && c.NArg() == 1:
@@ -130,12 +139,16 @@ func (p *program) confRun(c *cli.Context) (conf.Run, error) {
 	if err != nil {
 		return conf.Run{}, err
 	}
+	return confRun(c, v), nil
+}
+
+func confRun(c *cli.Context, v verify.Version) conf.Run {
 	run := conf.Run{Libvirt: conf.Release{Major: v.Major, Minor: v.Minor}, Session: c.Bool("session"), Listen: !c.Bool("no-listen"),
 		GroupExists: groupExists}
 	if c.Bool("socket-activated") {
 		run.Listen, run.SocketActivated, run.TLSSocket = false, true, true
 	}
-	return run, nil
+	return run
 }
 
 // groupExists looks a group up by name or number, as libvirt does.
@@ -209,9 +222,44 @@ func judgeConf(text []byte, name string, kind conf.Kind, run conf.Run) confView 
 	return v
 }
 
+// judgeConfAs judges one file as each of the versions.
+func judgeConfAs(text []byte, name string, kind conf.Kind, run conf.Run, versions []verify.Version) confView {
+	if len(versions) == 1 {
+		return judgeConf(text, name, kind, run)
+	}
+	var view confView
+	all := newCollected()
+	for i, version := range versions {
+		run.Libvirt = conf.Release{Major: version.Major, Minor: version.Minor}
+		v := judgeConf(text, name, kind, run)
+		all.add(version.String(), v.Findings)
+		v.Versions = append(view.Versions, confVersion{version.String(), v.Error})
+		if i == 0 || view.Error == nil && v.Error != nil {
+			view = v
+		}
+		view.Versions = v.Versions
+	}
+	view.Findings = all.findings("libvirt", len(versions))
+	return view
+}
+
 // printConf prints the verdict on one file.
 func (p *program) printConf(v confView, paint painter) {
 	p.printFindings(p.stdout, v.Findings, paint)
+	if len(v.Versions) > 1 {
+		for _, o := range v.Versions {
+			verdict := "reads it"
+			switch {
+			case o.Error != nil && o.Error.Exit != 0:
+				verdict = fmt.Sprintf("does not start (exit status %d): %s", o.Error.Exit, o.Error.Message)
+			case o.Error != nil:
+				verdict = "refuses it: " + o.Error.Message
+			}
+			fmt.Fprintf(p.stdout, "%s: %s of libvirt %s %s\n", visible(v.File), v.For, o.Libvirt, visible(verdict))
+		}
+		fmt.Fprintf(p.stdout, "%s: %s; %s\n", visible(v.File), plural(v.Settings.Len(), "setting"), count(v.Findings))
+		return
+	}
 	switch {
 	case v.Error != nil && v.Error.Exit != 0:
 		fmt.Fprintf(p.stdout, "%s: %s does not start (exit status %d): %s\n", visible(v.File), v.For, v.Error.Exit, visible(v.Error.Message))

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"strings"
 
 	"github.com/urfave/cli/v2"
@@ -34,10 +35,23 @@ EXIT STATUS
    2 wrong usage   3 could not complete`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: a read-only connection"},
-			oneLibvirtFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
+			libvirtsFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
 		},
 		Action: p.uri,
 	}
+}
+
+// A uriView is the answer about one URI. Of several versions it is the first one's; findings are of all.
+type uriView struct {
+	uri.Item
+	// Versions are the further versions of --libvirt for which the URI means something else.
+	Versions []uriVersion `json:"versions,omitempty"`
+	same     []verify.Version
+}
+
+type uriVersion struct {
+	Libvirt string `json:"libvirt"`
+	uri.Item
 }
 
 func (p *program) uri(c *cli.Context) error {
@@ -48,33 +62,74 @@ func (p *program) uri(c *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	options, err := p.uriOptions(c)
+	versions, err := p.asVersions(c)
 	if err != nil {
 		return err
 	}
-	var views []uri.Item
+	options, err := p.uriOptions(c, versions[0])
+	if err != nil {
+		return err
+	}
+	var views []uriView
 	failed := false
 	for _, text := range c.Args().Slice() {
-		v := uri.NewItem(text, options, exists)
-		v.Findings = append(v.Findings, p.refusedPriorities(c, v, options.Libvirt)...)
+		v := p.uriView(c, text, options, versions)
 		failed = failed || v.Error != nil || finding.Worst(v.Findings) >= level
+		for _, o := range v.Versions {
+			failed = failed || o.Error != nil
+		}
 		views = append(views, v)
 	}
 	err = p.show(c, struct {
-		Schema int        `json:"schema"`
-		Items  []uri.Item `json:"items"`
+		Schema int       `json:"schema"`
+		Items  []uriView `json:"items"`
 	}{1, views}, func() {
 		for i, v := range views {
 			if i > 0 {
 				fmt.Fprintln(p.stdout)
 			}
-			p.printURI(v, paint)
+			p.printURI(v.Item, paint)
+			for _, same := range v.same {
+				fmt.Fprintf(p.stdout, "with libvirt %s: the same\n", same)
+			}
+			for _, o := range v.Versions {
+				o.Findings = nil // they are among the others
+				fmt.Fprintf(p.stdout, "with libvirt %s:\n", o.Libvirt)
+				p.printURI(o.Item, paint)
+			}
 		}
 	})
 	if err == nil && failed {
 		return status(exitFindings)
 	}
 	return err
+}
+
+// uriView says what a URI means to each of the versions. The options are those of the first.
+func (p *program) uriView(c *cli.Context, text string, o uri.Options, versions []verify.Version) uriView {
+	var v uriView
+	all := newCollected()
+	for i, version := range versions {
+		o.Libvirt = uri.Version{Major: version.Major, Minor: version.Minor}
+		item := uri.NewItem(text, o, exists)
+		item.Findings = append(item.Findings, p.refusedPriorities(c, item, o.Libvirt)...)
+		all.add(version.String(), item.Findings)
+		if i == 0 {
+			v.Item = item
+			continue
+		}
+		first := v.Item
+		first.Findings = item.Findings
+		if reflect.DeepEqual(first, item) {
+			v.same = append(v.same, version)
+		} else {
+			v.Versions = append(v.Versions, uriVersion{version.String(), item})
+		}
+	}
+	if len(versions) > 1 {
+		v.Findings = all.findings("libvirt", len(versions))
+	}
+	return v
 }
 
 // refusedPriorities says which tls_priority of a URI the GnuTLS of that libvirt refuses: else it comes out only when the URI is
@@ -99,38 +154,9 @@ func (p *program) refusedPriorities(c *cli.Context, v uri.Item, libvirt uri.Vers
 	return out
 }
 
-// oneLibvirtFlag is --libvirt for commands that judge as one version.
-func oneLibvirtFlag() cli.Flag {
-	return &cli.StringFlag{Name: "libvirt", Usage: "`VERSION`: judge as this libvirt (9.0, 11.3, 12.8); auto: the installed one", DefaultText: "the oldest known"}
-}
-
-// oneVersion reads it.
-func (p *program) oneVersion(c *cli.Context) (verify.Version, error) {
-	s := c.String("libvirt")
-	switch s {
-	case "":
-		return verify.Oldest, nil
-	case autoVersion:
-		h, err := openHost("")
-		if err != nil {
-			return verify.Version{}, err
-		}
-		return p.autoLibvirt(c.Context, h)
-	}
-	v, err := verify.ParseVersion(s)
-	if err != nil {
-		return v, invalid("--libvirt", s, err)
-	}
-	return v, nil
-}
-
 // uriOptions describes the caller: this user, this environment, this user's libvirt.conf.
-func (p *program) uriOptions(c *cli.Context) (uri.Options, error) {
-	v, err := p.oneVersion(c)
-	if err != nil {
-		return uri.Options{}, err
-	}
-	o := p.callerOptions(c, v)
+func (p *program) uriOptions(c *cli.Context, v verify.Version) (o uri.Options, err error) {
+	o = p.callerOptions(c, v)
 	if o.Settings, err = probe.Settings(o, nil); err != nil {
 		return o, fmt.Errorf("reading libvirt.conf: %w", err)
 	}

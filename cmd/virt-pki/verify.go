@@ -19,6 +19,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/finding"
 	"github.com/virt-pki/virt-pki/pkg/gnutls"
 	"github.com/virt-pki/virt-pki/pkg/probe"
+	"github.com/virt-pki/virt-pki/pkg/verify"
 )
 
 func (p *program) verifyCommand() *cli.Command {
@@ -34,7 +35,8 @@ Passwords for SASL and SSH come from libvirt's auth.conf; with one URI they, pas
 host keys are asked for on a terminal.
 A tls_priority that Go's TLS cannot follow is followed by the GnuTLS of this machine, for which
 virt-pki-gnutls has to be beside virt-pki (go install ./cmd/... builds both).
-With several URIs the results come as they are ready, with --json one object per line.
+With several URIs the results come as they are ready, with --json one object per line. With several
+versions as --libvirt each URI is tried as each of them.
 
 EXAMPLES
    virt-pki verify qemu://kvm1.example.com/system
@@ -49,7 +51,7 @@ EXIT STATUS
 			&cli.BoolFlag{Name: "readonly", Aliases: []string{"r"}, Usage: "as virsh -r: a read-only connection"},
 			urisFlag(),
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 4, Usage: "`N`: how many URIs at a time"},
-			atFlag(), oneLibvirtFlag(), timeoutFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
+			atFlag(), libvirtsFlag(), timeoutFlag(), failOnFlag(), jsonFlag(), quietFlag(), colorFlag(),
 		}, engineFlags()...),
 		Action: p.verify,
 	}
@@ -57,8 +59,10 @@ EXIT STATUS
 
 // A verifyView is the answer of verify about one URI.
 type verifyView struct {
-	Schema         int             `json:"schema"`
-	URI            string          `json:"uri"`
+	Schema int    `json:"schema"`
+	URI    string `json:"uri"`
+	// Libvirt is the version that was played, where several are.
+	Libvirt        string          `json:"libvirt,omitempty"`
 	Outcome        finding.Outcome `json:"outcome"`
 	Cause          *string         `json:"cause"`
 	LibvirtMessage *string         `json:"libvirt_message"`
@@ -80,7 +84,7 @@ type stageView struct {
 }
 
 func (p *program) verify(c *cli.Context) error {
-	o, err := p.probeOptions(c)
+	versions, err := p.asVersions(c)
 	if err != nil {
 		return err
 	}
@@ -102,18 +106,32 @@ func (p *program) verify(c *cli.Context) error {
 	if c.Int("jobs") < 1 {
 		return usage("--jobs %d: at least 1", c.Int("jobs"))
 	}
-	if len(uris) == 1 {
-		o.Ask = p.asker(c.Context) // among many nobody would know which one asks
+	var attempts []attempt
+	for _, version := range versions {
+		o, err := p.probeOptions(c, version)
+		if err != nil {
+			return err
+		}
+		if len(uris)*len(versions) == 1 {
+			o.Ask = p.asker(c.Context) // among many nobody would know which one asks
+		}
+		as := ""
+		if len(versions) > 1 {
+			as = version.String()
+		}
+		for _, u := range uris {
+			attempts = append(attempts, attempt{u, as, o})
+		}
 	}
 	t := tally{outcomes: map[finding.Outcome]int{}}
-	show, clear := p.progress(c.Bool("quiet") || len(uris) == 1)
-	p.dialAll(c.Context, uris, c.Int("jobs"), o, func(v verifyView) error {
+	show, clear := p.progress(c.Bool("quiet") || len(attempts) == 1)
+	p.dialAll(c.Context, attempts, c.Int("jobs"), func(v verifyView) error {
 		t.add(v, level)
 		if show != nil {
-			show("verified", t.done, len(uris))
+			show("verified", t.done, len(attempts))
 		}
 		switch {
-		case c.Bool("json") && len(uris) == 1:
+		case c.Bool("json") && len(attempts) == 1:
 			return p.printJSON(v)
 		case c.Bool("json"):
 			return p.printJSONLine(v)
@@ -124,15 +142,15 @@ func (p *program) verify(c *cli.Context) error {
 		return nil
 	})
 	clear()
-	if len(uris) > 1 && !c.Bool("json") && !c.Bool("quiet") {
-		fmt.Fprintf(p.stdout, "%s\n", t.text(len(uris)))
+	if len(attempts) > 1 && !c.Bool("json") && !c.Bool("quiet") {
+		fmt.Fprintf(p.stdout, "%s\n", t.text(len(attempts)))
 	}
 	if err := c.Context.Err(); err != nil {
-		return fmt.Errorf("stopped after %d of %d URIs: %w", t.done, len(uris), err)
+		return fmt.Errorf("stopped after %d of %s: %w", t.done, plural(len(attempts), "attempt"), err)
 	}
 	switch {
 	case t.incomplete:
-		if len(uris) == 1 && t.err != nil && !c.Bool("json") {
+		if len(attempts) == 1 && t.err != nil && !c.Bool("json") {
 			return t.err
 		}
 		return status(exitIncomplete)
@@ -142,12 +160,8 @@ func (p *program) verify(c *cli.Context) error {
 	return nil
 }
 
-// probeOptions describes the caller and the limits.
-func (p *program) probeOptions(c *cli.Context) (probe.Options, error) {
-	v, err := p.oneVersion(c)
-	if err != nil {
-		return probe.Options{}, err
-	}
+// probeOptions describes the caller, with that libvirt, and the limits.
+func (p *program) probeOptions(c *cli.Context, v verify.Version) (probe.Options, error) {
 	uo := p.callerOptions(c, v)
 	at, err := p.at(c)
 	if err != nil {
@@ -195,23 +209,33 @@ func (p *program) urisOf(name string) ([]string, error) {
 	return uris, s.Err()
 }
 
-// dialAll tries the URIs, several at a time, and hands on each result as it is ready. It ends early when ctx does.
-func (p *program) dialAll(ctx context.Context, uris []string, jobs int, o probe.Options, ready func(verifyView) error) {
-	next := make(chan string)
+// An attempt is one URI, tried as one libvirt.
+type attempt struct {
+	uri string
+	// as names the version, where several are played.
+	as string
+	o  probe.Options
+}
+
+// dialAll makes the attempts, several at a time, and hands on each result as it is ready. It ends early when ctx does.
+func (p *program) dialAll(ctx context.Context, attempts []attempt, jobs int, ready func(verifyView) error) {
+	next := make(chan attempt)
 	results := make(chan verifyView)
 	var group sync.WaitGroup
-	for range min(jobs, len(uris)) {
+	for range min(jobs, len(attempts)) {
 		group.Go(func() {
-			for u := range next {
-				results <- dial(ctx, u, o)
+			for a := range next {
+				v := dial(ctx, a.uri, a.o)
+				v.Libvirt = a.as
+				results <- v
 			}
 		})
 	}
 	go func() {
 		defer close(next)
-		for _, u := range uris {
+		for _, a := range attempts {
 			select {
-			case next <- u:
+			case next <- a:
 			case <-ctx.Done():
 				return
 			}
@@ -287,15 +311,19 @@ func (p *program) printJSONLine(v any) error {
 // printVerified prints what one attempt came to.
 func (p *program) printVerified(v verifyView, paint painter) {
 	w := p.stdout
+	title := visible(v.URI)
+	if v.Libvirt != "" {
+		title += " as libvirt " + v.Libvirt
+	}
 	if v.err != nil {
 		if !errors.Is(v.err, context.Canceled) {
 			var trouble *gnutls.Trouble
 			if errors.As(v.err, &trouble) { // a finding says it
-				fmt.Fprintf(w, "%s: %s\n", visible(v.URI), paint.paint("33;1", "not checked"))
+				fmt.Fprintf(w, "%s: %s\n", title, paint.paint("33;1", "not checked"))
 				p.printFindings(w, v.Findings, paint)
 				return
 			}
-			fmt.Fprintf(w, "%s: %s\n", visible(v.URI), paint.paint("33;1", "not tried"))
+			fmt.Fprintf(w, "%s: %s\n", title, paint.paint("33;1", "not tried"))
 			fmt.Fprintf(w, "  %s\n", visible(v.Error))
 		}
 		return
@@ -304,7 +332,7 @@ func (p *program) printVerified(v verifyView, paint painter) {
 	if v.Outcome == finding.Connected {
 		code = "32;1"
 	}
-	fmt.Fprintf(w, "%s: %s\n", visible(v.URI), paint.paint(code, string(v.Outcome)))
+	fmt.Fprintf(w, "%s: %s\n", title, paint.paint(code, string(v.Outcome)))
 	line := func(label, value string) {
 		if value != "" {
 			fmt.Fprintf(w, "  %-8s %s\n", label, visible(value))
