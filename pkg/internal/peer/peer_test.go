@@ -3,6 +3,7 @@ package peer
 import (
 	"bufio"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"runtime"
@@ -187,5 +188,22 @@ func TestSettingsAreReadAsLibvirtReadsThem(t *testing.T) {
 		if got := setting(conf, key); got != want {
 			t.Errorf("%s: %q, want %q", key, got, want)
 		}
+	}
+}
+
+func TestAFreePortIsGivenOnce(t *testing.T) {
+	port := FreePort(t, "127.0.0.1")
+	l, err := net.Listen("unix", fmt.Sprintf("@virt-pki-test-port-%d", port))
+	if err == nil {
+		l.Close()
+		t.Errorf("port %d could be claimed by another test as well", port)
+	}
+	seen := map[int]bool{}
+	for range 500 {
+		p := FreePort(t, "127.0.0.1")
+		if seen[p] {
+			t.Fatalf("port %d was given twice", p)
+		}
+		seen[p] = true
 	}
 }

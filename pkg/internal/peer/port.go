@@ -11,16 +11,25 @@ import (
 )
 
 // FreePort gives a port of addr on which nothing listens, from outside the range that the kernel takes for outgoing
-// connections (from 32768), so that none of those takes it before the daemon does.
+// connections (from 32768), so that none of those takes it before the daemon does. No other test is given it until this one
+// ends: the tests of several packages run at a time.
 func FreePort(t testing.TB, addr string) int {
 	t.Helper()
 	for range 100 {
 		port := 20000 + rand.IntN(12000)
-		l, err := net.Listen("tcp", net.JoinHostPort(addr, strconv.Itoa(port)))
-		if err == nil {
-			l.Close()
-			return port
+		// A name in the kernel's abstract namespace is had by one process, and is gone with it.
+		claim, err := net.Listen("unix", fmt.Sprintf("@virt-pki-test-port-%d", port))
+		if err != nil {
+			continue
 		}
+		l, err := net.Listen("tcp", net.JoinHostPort(addr, strconv.Itoa(port)))
+		if err != nil {
+			claim.Close()
+			continue
+		}
+		l.Close()
+		t.Cleanup(func() { claim.Close() })
+		return port
 	}
 	t.Fatalf("no free port on %s", addr)
 	return 0
