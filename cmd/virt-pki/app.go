@@ -181,18 +181,25 @@ func (p *program) app() *cli.App {
 	}
 	app.OnUsageError = onUsageError
 	for _, c := range app.Commands {
-		prepare(c)
+		p.prepare(c)
 	}
 	return app
 }
 
 // prepare gives a command and its subcommands what urfave/cli does not inherit.
-func prepare(c *cli.Command) {
+func (p *program) prepare(c *cli.Command) {
 	c.OnUsageError = onUsageError
 	c.CustomHelpTemplate = commandHelp
 	c.HideHelpCommand = true
+	if findFlag(c, "json") != nil && findFlag(c, "color") == nil {
+		// So that a script can give it to every command; what has no colours has none in any case.
+		c.Flags = append(c.Flags, &cli.StringFlag{Name: "color", Hidden: true, Action: func(_ *cli.Context, mode string) error {
+			_, err := p.painter(mode)
+			return err
+		}})
+	}
 	for _, s := range c.Subcommands {
-		prepare(s)
+		p.prepare(s)
 	}
 }
 

@@ -29,7 +29,7 @@ EXAMPLES
 
 EXIT STATUS
    0 shown   2 wrong usage   3 could not complete`,
-		Flags:  append(authorityFlags(), jsonFlag()),
+		Flags:  append(authorityFlags(), jsonFlag(), quietFlag()),
 		Action: p.caShow,
 	}
 }

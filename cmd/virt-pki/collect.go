@@ -6,6 +6,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"github.com/urfave/cli/v2"
 
@@ -189,7 +190,7 @@ func hostname(unknown string) string {
 // canonicalName asks the resolver for a host's full name, with little patience.
 func canonicalName(ctx context.Context) func(string) string {
 	return func(host string) string {
-		ctx, cancel := context.WithTimeout(ctx, resolvePatience)
+		ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 		defer cancel()
 		full, err := net.DefaultResolver.LookupCNAME(ctx, host)
 		if err != nil {

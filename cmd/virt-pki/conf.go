@@ -319,7 +319,7 @@ EXIT STATUS
    0 shown   2 wrong usage   3 could not complete`,
 		Flags: slices.Concat([]cli.Flag{
 			&cli.BoolFlag{Name: "effective", Aliases: []string{"e"}, Usage: "all settings, defaults included"},
-		}, listenFlags(), []cli.Flag{forFlag(), sessionFlag(), oneLibvirtFlag(), jsonFlag()}),
+		}, listenFlags(), []cli.Flag{forFlag(), sessionFlag(), oneLibvirtFlag(), jsonFlag(), quietFlag()}),
 		Action: p.confShow,
 	}
 }
@@ -351,6 +351,9 @@ func (p *program) confShow(c *cli.Context) error {
 			For      string                  `json:"for"`
 			Settings []conf.EffectiveSetting `json:"settings"`
 		}{1, f.Name(), kind.String(), settings})
+	}
+	if c.Bool("quiet") {
+		return nil
 	}
 	for _, s := range settings {
 		value := s.Value

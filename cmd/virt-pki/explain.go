@@ -32,7 +32,7 @@ EXIT STATUS
    0 explained   1 no rule fits   2 wrong usage`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "list", Usage: "list all rules"},
-			jsonFlag(),
+			jsonFlag(), quietFlag(),
 		},
 		Action: p.explain,
 	}
@@ -46,6 +46,9 @@ func (p *program) explain(c *cli.Context) error {
 	if c.Bool("list") {
 		if c.Bool("json") {
 			return p.printExplained(nil, cat.Rules())
+		}
+		if c.Bool("quiet") {
+			return nil
 		}
 		for _, r := range cat.Rules() {
 			fmt.Fprintf(p.stdout, "%-36s %-8s %s\n", r.ID, r.Severity, r.Title)
@@ -66,6 +69,7 @@ func (p *program) explain(c *cli.Context) error {
 	switch {
 	case c.Bool("json"):
 		err = p.printExplained(message, rules)
+	case c.Bool("quiet"):
 	case message != nil && (len(message.Causes) > 1 || len(rules) == 0):
 		p.printMessage(*message)
 	default:

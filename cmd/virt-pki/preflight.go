@@ -77,6 +77,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "client-libvirt", Usage: "the clients' libvirt `VERSION`, where it is another"},
 			&cli.IntFlag{Name: "jobs", Aliases: []string{"j"}, Value: 0, Usage: "how many clients at a time (`N`; 0: as many as there are processors)"},
 			&cli.StringFlag{Name: "system-config", Usage: "GnuTLS's system `FILE` for @KEYWORDs and overrides, of both ends", DefaultText: "those of the machines"},
+			&cli.DurationFlag{Name: "timeout", Value: 3 * time.Second, Usage: "`TIME`: limit of the look-up of a name"},
 			rulesFlag(), atFlag(), failOnFlag(), jsonFlag(), formatFlag(), quietFlag(), colorFlag(),
 		}, engineFlags()...),
 		Action: p.preflight,
@@ -86,6 +87,9 @@ EXIT STATUS
 func (p *program) preflight(c *cli.Context) error {
 	if c.IsSet("hosts") {
 		return p.matrix(c)
+	}
+	if limit := c.Duration("timeout"); limit <= 0 {
+		return usage("--timeout %s: it must be more than 0", limit)
 	}
 	if c.IsSet("qemu") {
 		return usage("--qemu goes with --hosts: it is about migrations among them").hint("virt-pki check --qemu VERSION judges QEMU's directories")
@@ -255,7 +259,7 @@ func (p *program) preflightDaemon(c *cli.Context, h *host, memory *verify.Memory
 		d.Own = ownAddress()
 	}
 	if !c.Bool("no-resolve") {
-		d.Resolver = shortResolver{}
+		d.Resolver = shortResolver{c.Duration("timeout")}
 	}
 	if err := p.gnutlsOf(c, &d.Machine, h); err != nil {
 		return d, err
@@ -345,7 +349,7 @@ func (p *program) preflightClient(c *cli.Context, memory *verify.Memory, at time
 		return client, err
 	}
 	if !c.Bool("no-resolve") {
-		client.Resolver = shortResolver{}
+		client.Resolver = shortResolver{c.Duration("timeout")}
 	}
 	return client, nil
 }
@@ -449,12 +453,10 @@ func ownAddress() func(netip.Addr) bool {
 }
 
 // shortResolver is the system's resolver, with little patience.
-type shortResolver struct{}
+type shortResolver struct{ patience time.Duration }
 
-const resolvePatience = 3 * time.Second
-
-func (shortResolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
-	ctx, cancel := context.WithTimeout(ctx, resolvePatience)
+func (r shortResolver) LookupNetIP(ctx context.Context, network, host string) ([]netip.Addr, error) {
+	ctx, cancel := context.WithTimeout(ctx, r.patience)
 	defer cancel()
 	return net.DefaultResolver.LookupNetIP(ctx, network, host)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"slices"
 	"syscall"
 
 	"github.com/urfave/cli/v2"
@@ -28,7 +29,7 @@ EXIT STATUS
    0 all files had a name   2 wrong usage   3 some file had none`,
 		Flags: []cli.Flag{
 			&cli.BoolFlag{Name: "all", Aliases: []string{"a"}, Usage: "also print what openssl and certtool make of the name"},
-			jsonFlag(),
+			jsonFlag(), quietFlag(),
 		},
 		Action: p.queryDN,
 	}
@@ -58,7 +59,9 @@ func (p *program) queryDN(c *cli.Context) error {
 		failed = failed || v.Error != nil
 		views = append(views, v)
 	}
-	if err := p.show(c, struct {
+	if c.Bool("quiet") && !c.Bool("json") {
+		p.printNames(slices.DeleteFunc(views, func(v nameView) bool { return v.Error == nil }), false)
+	} else if err := p.show(c, struct {
 		Schema int        `json:"schema"`
 		Items  []nameView `json:"items"`
 	}{1, views}, func() { p.printNames(views, c.Bool("all")) }); err != nil {

@@ -29,7 +29,7 @@ EXIT STATUS
 			&cli.StringFlag{Name: "severity", Usage: "only rules of `LEVEL` and above: note, warning, error"},
 			&cli.StringFlag{Name: "effect", Usage: "only rules with this `EFFECT`: refuses-to-start, refuses-peer, refuses-own-certificate, warns, ignores, none"},
 			&cli.BoolFlag{Name: "markdown", Usage: "print them as the page docs/rules.md"},
-			jsonFlag(),
+			jsonFlag(), quietFlag(),
 		},
 		Action: p.rules,
 	}
@@ -67,6 +67,8 @@ func (p *program) rules(c *cli.Context) error {
 		return p.printExplained(nil, rules)
 	case c.Bool("markdown"):
 		return writeRulesPage(p.stdout, rules)
+	case c.Bool("quiet"):
+		return nil
 	}
 	for _, r := range rules {
 		fmt.Fprintf(p.stdout, "%-36s %-8s %-24s %s\n", r.ID, r.Severity, r.Effect, r.Title)
