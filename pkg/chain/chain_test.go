@@ -1,7 +1,9 @@
 package chain
 
 import (
+	"crypto"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
@@ -10,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -403,6 +406,41 @@ func TestHostileHeapsEnd(t *testing.T) {
 	got := Validate(Question{Certificates: imported(t, chain), Anchors: imported(t, []*testpki.Identity{testpki.NewCA(t, testpki.CN("Same")).Identity}), At: time.Now()})
 	if got.Accepted {
 		t.Error("accepted")
+	}
+}
+
+// An entry that says nothing, which GnuTLS reads, hides no entry behind it.
+func TestAnEmptyEntryMakesAListUseless(t *testing.T) {
+	ca := testpki.NewCA(t)
+	leaf := ca.Server("kvm1.example.com")
+	var list struct{ TBS, Algorithm, Signature asn1.RawValue }
+	var tbs struct {
+		Version                                                 int
+		Algorithm, Issuer, ThisUpdate, NextUpdate, Revoked, Ext asn1.RawValue
+	}
+	if _, err := asn1.Unmarshal(signList(t, ca, 1, nil, leaf), &list); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := asn1.Unmarshal(list.TBS.FullBytes, &tbs); err != nil {
+		t.Fatal(err)
+	}
+	tbs.Revoked = asn1.RawValue{Tag: 16, IsCompound: true, Bytes: append([]byte{0x30, 0}, tbs.Revoked.Bytes...)}
+	list.TBS.FullBytes = der(t, tbs)
+	digest := sha256.Sum256(list.TBS.FullBytes)
+	signature, err := ca.Key.(crypto.Signer).Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := crl.Parse(der(t, struct {
+		TBS, Algorithm asn1.RawValue
+		Signature      asn1.BitString
+	}{list.TBS, list.Algorithm, asn1.BitString{Bytes: signature, BitLength: 8 * len(signature)}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := Validate(Question{Certificates: imported(t, []*testpki.Identity{leaf}), Anchors: imported(t, []*testpki.Identity{ca.Identity}), Lists: []*crl.List{l}, At: time.Now()})
+	if v.Accepted || v.Rule != "rfc5280-revocation-unknown" || !strings.HasSuffix(v.Text(), "has an entry that cannot be processed") {
+		t.Errorf("accepted: %v; %s: %s", v.Accepted, v.Rule, v.Text())
 	}
 }
 

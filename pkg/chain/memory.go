@@ -74,7 +74,7 @@ func (k *known) look(l *crl.List) {
 	k.entries.Do(func() {
 		k.readable = true
 		for e, err := range l.Entries() {
-			if err != nil || e.UnknownCritical {
+			if err != nil || e.UnknownCritical || e.Serial == nil { // an entry may be empty for GnuTLS
 				k.readable = false
 				return
 			}

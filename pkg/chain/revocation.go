@@ -33,7 +33,11 @@ func (l *list) find(c *certificate) (entry crl.Entry, found, ok bool) {
 	issuer := l.issuer
 	if !l.known.indirect {
 		if issuer == c.issuer {
-			entry, found, _ = l.Lookup(c.Serial)
+			var err error
+			if entry, found, err = l.Lookup(c.Serial); err != nil {
+				l.why = "has an entry that cannot be processed"
+				return crl.Entry{}, false, false
+			}
 		}
 		return entry, found, true
 	}

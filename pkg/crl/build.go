@@ -18,6 +18,7 @@ import (
 	casn1 "golang.org/x/crypto/cryptobyte/asn1"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/der"
 )
 
 // A Draft says what a new list is to say. It becomes one with Sign; Follow makes it the successor of another.
@@ -181,12 +182,12 @@ func integer(octets []byte) (*big.Int, error) {
 
 // SerialOctets gives a serial number as it stands in Entry.Serial and as Lookup takes it.
 func SerialOctets(serial *big.Int) []byte {
-	der, err := asn1.Marshal(serial)
-	if err != nil || len(der) < 3 {
+	text, err := asn1.Marshal(serial)
+	if err != nil {
 		return nil
 	}
-	_, head, _, _ := header(der)
-	return der[head:]
+	octets, _, _ := element(text, der.Integer)
+	return octets
 }
 
 // SerialNumber gives the entry's serial number.

@@ -49,6 +49,11 @@ func (m mutator) element(tag byte, parts ...[]byte) []byte {
 		e[1]--
 	case 3:
 		e[1] = 0x80
+	case 5:
+		e = append([]byte{tag, 0x88}, binary.BigEndian.AppendUint64(nil, uint64(len(contents)))...)
+		e = append(e, contents...)
+	case 6:
+		e = append([]byte{tag | 0x1f, tag & 0x1f}, e[1:]...)
 	}
 	return e
 }

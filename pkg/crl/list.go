@@ -332,48 +332,35 @@ func GnuTLSText(err error) string {
 // errEntry is for an entry that cannot be read; what stands before it counts.
 var errEntry = errors.New("an entry of the revocation list cannot be read")
 
-// header reads tag and length of the value at the start of b: the sizes of header and content. It is the inner loop of
-// Lookup and therefore does not go through cryptobyte.
-func header(b []byte) (tag byte, head, size int, ok bool) {
-	if len(b) < 2 {
-		return 0, 0, 0, false
+// element takes the element of a tag off the front of b. It is the inner loop of Lookup: what nearly all entries are does not go
+// through der, which knows the odd forms of tags and lengths that Parse lets pass.
+func element(b []byte, want der.Tag) (contents, rest []byte, ok bool) {
+	if len(b) >= 2 && b[0] == want.Class|byte(want.Number) && b[1] < 0x80 && len(b)-2 >= int(b[1]) {
+		end := 2 + int(b[1])
+		return b[2:end:end], b[end:], true
 	}
-	tag, head, size = b[0], 2, int(b[1])
-	if size >= 0x80 {
-		n := size & 0x7f
-		if n == 0 || n > 4 || len(b) < 2+n {
-			return 0, 0, 0, false
-		}
-		size = 0
-		for _, c := range b[2 : 2+n] {
-			size = size<<8 | int(c)
-		}
-		head += n
-	}
-	if size < 0 || len(b)-head < size {
-		return 0, 0, 0, false
-	}
-	return tag, head, size, true
+	d := der.NewInnerDecoder(b)
+	contents, err := d.Contents(want)
+	return contents, b[d.Pos():], err == nil
 }
 
 // Lookup finds a certificate by the content octets of its serial number. An error says that the list is damaged before
 // the serial was found. Of several entries of one serial the first counts.
 func (l *List) Lookup(serial []byte) (Entry, bool, error) {
 	for b := l.entries; len(b) > 0; {
-		tag, head, size, ok := header(b)
-		if !ok || tag != 0x30 {
+		e, rest, ok := element(b, der.Sequence)
+		if !ok {
 			return Entry{}, false, errEntry
 		}
-		e := b[head : head+size]
-		tag, h, n, ok := header(e)
-		if !ok || tag != 0x02 {
+		own, _, ok := element(e, der.Integer)
+		if !ok {
 			return Entry{}, false, errEntry
 		}
-		if n == len(serial) && string(e[h:h+n]) == string(serial) {
+		if string(own) == string(serial) {
 			entry, err := parseEntry(e)
 			return entry, true, err
 		}
-		b = b[head+size:]
+		b = rest
 	}
 	return Entry{}, false, nil
 }
@@ -382,16 +369,16 @@ func (l *List) Lookup(serial []byte) (Entry, bool, error) {
 func (l *List) Entries() iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
 		for b := l.entries; len(b) > 0; {
-			tag, head, size, ok := header(b)
-			if !ok || tag != 0x30 {
+			contents, rest, ok := element(b, der.Sequence)
+			if !ok {
 				yield(Entry{}, errEntry)
 				return
 			}
-			e, err := parseEntry(b[head : head+size])
+			e, err := parseEntry(contents)
 			if !yield(e, err) || err != nil {
 				return
 			}
-			b = b[head+size:]
+			b = rest
 		}
 	}
 }
@@ -400,11 +387,11 @@ func (l *List) Entries() iter.Seq2[Entry, error] {
 func (l *List) Len() int {
 	n := 0
 	for b := l.entries; len(b) > 0; n++ {
-		_, head, size, ok := header(b)
+		_, rest, ok := element(b, der.Sequence)
 		if !ok {
 			break
 		}
-		b = b[head+size:]
+		b = rest
 	}
 	return n
 }

@@ -184,6 +184,23 @@ func TestADamagedEntryIsAnError(t *testing.T) {
 	}
 }
 
+// Lengths with more octets than they need, and tags in the long form, are read by GnuTLS (measured with 3.7.9).
+func TestEntriesOfOddFormsRevoke(t *testing.T) {
+	const at = "170d3236303530313132303030305a"
+	for name, entry := range map[string]string{
+		"plain":                       "3012020107" + at,
+		"a length of eight octets":    "30880000000000000012020107" + at,
+		"a serial with a long length": "301a02880000000000000001" + "07" + at,
+		"a tag in the long form":      "3f1012020107" + at,
+		"a serial's, too":             "30131f020107" + at,
+	} {
+		l := &List{entries: unhex("3012020101" + at + entry)}
+		if _, found, err := l.Lookup([]byte{7}); !found || err != nil || l.Len() != 2 {
+			t.Errorf("%s: %v, %v, %d entries", name, found, err, l.Len())
+		}
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	ca := testpki.NewCA(f)
 	f.Add(ca.CRL(1, ca.Client("a")))
