@@ -181,7 +181,7 @@ func TestUnitsAreReadAsTheRealSystemdReadsThem(t *testing.T) {
 		t.Fatalf("systemd did not load the unit: %s", r)
 	}
 
-	tree := &Tree{fsys: os.DirFS("/"), dirs: []place{{path: units}}}
+	tree := newTree(os.DirFS("/"), []place{{path: units}}, nil)
 	f, err := tree.Load("l.service")
 	if err != nil {
 		t.Fatal(err)

@@ -258,21 +258,34 @@ func (t *Tree) filled(dir string) bool {
 	return false
 }
 
-// anyMatches reports whether there is something that a pattern with wildcards in any component names.
+// maxGlob bounds in how many directories it is looked for what a pattern names.
+const maxGlob = 10_000
+
+// anyMatches reports whether there is something that a pattern with wildcards in any component names. Where links lead to one
+// directory by several ways, once is enough; of a pattern that leads through too many it is not known.
 func (t *Tree) anyMatches(pattern string) Truth {
-	at := []string{""}
+	at, looked := []string{"/"}, 0
 	for _, part := range strings.Split(strings.Trim(pattern, "/"), "/") {
 		var next []string
+		seen := map[string]bool{}
 		for _, d := range at {
+			real, info, err := t.resolve(d)
+			if err != nil || !info.IsDir() || seen[real] {
+				continue
+			}
+			seen[real] = true
+			if looked++; looked > maxGlob {
+				return Unknown
+			}
 			if !strings.ContainsAny(part, `*?[\`) {
-				if t.lexists(d + "/" + part) {
-					next = append(next, d+"/"+part)
+				if name := path.Join(real, part); t.lexists(name) {
+					next = append(next, name)
 				}
 				continue
 			}
-			for _, n := range t.names(cmpOr(d, "/")) {
+			for _, n := range t.names(real) {
 				if ok, err := path.Match(strings.ReplaceAll(part, "[!", "[^"), n); err == nil && ok && (n[0] != '.' || part[0] == '.') {
-					next = append(next, d+"/"+n)
+					next = append(next, path.Join(real, n))
 				}
 			}
 		}

@@ -131,3 +131,14 @@ func TestConditionsOfATree(t *testing.T) {
 		}
 	}
 }
+
+// TestAPatternThroughLinksThatLeadBack has 2^30 ways to one directory.
+func TestAPatternThroughLinksThatLeadBack(t *testing.T) {
+	tree := layoutOf{"d/a": "-> .", "d/b": "-> .", "d/f": "", usr + "x.service": ""}.tree(t)
+	for last, want := range map[string]Truth{"f": Holds, "g": Fails, "*f": Holds} {
+		c := Condition{Key: "ConditionPathExistsGlob", Value: "/d" + strings.Repeat("/*", 30) + "/" + last}
+		if got := tree.Holds(c); got != want {
+			t.Errorf("%s: %v, not %v", last, got, want)
+		}
+	}
+}

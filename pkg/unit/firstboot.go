@@ -56,7 +56,8 @@ func (t *Tree) AfterFirstBoot() *Tree {
 	}
 	out := *t
 	out.fsys = overlay{t.fsys, e.links, directoriesOf(e.links)}
-	out.dirs = newTree(out.fsys, t.places, nil).dirs
+	again := newTree(out.fsys, t.places, nil)
+	out.dirs, out.aliasesOf, out.listings = again.dirs, again.aliasesOf, again.listings
 	return &out
 }
 
@@ -68,9 +69,12 @@ type enabling struct {
 	done  map[string]bool
 }
 
+// maxEnabled bounds how many units are enabled: instances can name further ones of their template (Also=) without an end.
+const maxEnabled = 10_000
+
 // enable adds the links of a unit, and of those that it names with Also= (install_context_apply of systemd's install.c).
 func (e *enabling) enable(name string) {
-	if e.done[name] {
+	if e.done[name] || !validUnit(name) || len(e.done) >= maxEnabled {
 		return
 	}
 	e.done[name] = true

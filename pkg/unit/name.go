@@ -54,20 +54,31 @@ func ofInstance(template, instance string) string {
 // dropInNames lists the names whose drop-ins a unit takes, those of its aliases and its type left out: its own, its template's, and
 // its beginnings up to a dash, of which a template's have no @ (unit_file_find_dirs of systemd's dropin.c).
 func dropInNames(name string) []string {
-	out := []string{name}
-	if t := templateOf(name); t != name {
-		out = append(out, dropInNames(t)...)
+	var out []string
+	seen := map[string]bool{}
+	var add func(name string)
+	add = func(name string) {
+		if seen[name] {
+			return
+		}
+		seen[name] = true
+		out = append(out, name)
+		if t := templateOf(name); t != name {
+			add(t)
+		}
+		prefix, instance, ext := split(name)
+		i := strings.LastIndexByte(strings.TrimRight(prefix, "-"), '-')
+		if i < 0 {
+			return
+		}
+		prefix = prefix[:i+1]
+		if instance != "" {
+			prefix += "@" + instance
+		}
+		add(prefix + ext)
 	}
-	prefix, instance, ext := split(name)
-	i := strings.LastIndexByte(strings.TrimRight(prefix, "-"), '-')
-	if i < 0 {
-		return out
-	}
-	prefix = prefix[:i+1]
-	if instance != "" {
-		prefix += "@" + instance
-	}
-	return append(out, dropInNames(prefix+ext)...)
+	add(name)
+	return out
 }
 
 // unescapeName takes back the escaping of unit names: - stands for / and \xNN for a character (systemd-escape(1)).

@@ -22,6 +22,9 @@ const (
 // presetDirs are where preset files lie; a file hides those of its name in later ones (systemd.preset(5)).
 var presetDirs = []string{"/etc/systemd/", "/run/systemd/", "/usr/local/lib/systemd/", "/usr/lib/systemd/", "/lib/systemd/"}
 
+// maxPresets bounds how many lines are read: each is compared with each unit. Distributions have about a hundred.
+const maxPresets = 10_000
+
 // A presetRule is a line of a preset file.
 type presetRule struct {
 	preset    Preset
@@ -54,7 +57,7 @@ func (t *Tree) presets() []presetRule {
 		number := 0
 		for line := range strings.Lines(string(b)) {
 			number++
-			if r, ok := presetLine(strings.Trim(line, whitespace)); ok {
+			if r, ok := presetLine(strings.Trim(line, whitespace)); ok && len(out) < maxPresets {
 				r.file, r.line = files[n], number
 				out = append(out, r)
 			}

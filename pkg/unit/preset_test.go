@@ -135,3 +135,25 @@ func TestFirstBootIsThatOfMachineID(t *testing.T) {
 		t.Error("a tree without a systemd is no image")
 	}
 }
+
+// TestUnitsThatNameEachOtherWithoutAnEnd has an instance whose template names further ones of itself.
+func TestUnitsThatNameEachOtherWithoutAnEnd(t *testing.T) {
+	tree := layoutOf{
+		usr + "a@.service":                          "[Install]\nWantedBy=x.target\nAlso=a@%i0.service a@%i1.service\n",
+		"usr/lib/systemd/system-preset/50-x.preset": "enable a@.service 1\ndisable *\n",
+	}.tree(t)
+	if s := tree.AfterFirstBoot().State("a@1.service"); s != Enabled {
+		t.Errorf("a@1.service is %s", s)
+	}
+}
+
+func TestDropInsOfALongNameAreFew(t *testing.T) {
+	name := strings.Repeat("a-", 110) + "b@i.socket"
+	if n := len(dropInNames(name)); n > 3*111 {
+		t.Errorf("%d names", n)
+	}
+	long := strings.Repeat("a", 260) + ".service"
+	if _, err := (layoutOf{usr + "b.service": ""}).tree(t).Load(long); err == nil || err.Error() != fmt.Sprintf("there is no unit %q", long) {
+		t.Error(err)
+	}
+}

@@ -96,7 +96,7 @@ func NewUser(fsys fs.FS, u User) *Tree {
 }
 
 func newTree(fsys fs.FS, places []place, specifiers map[byte]string) *Tree {
-	t := &Tree{fsys: fsys, places: places, specifiers: specifiers}
+	t := &Tree{fsys: fsys, places: places, specifiers: specifiers, listings: &sync.Map{}}
 	seen := map[string]bool{}
 	for _, d := range places {
 		real, info, err := t.resolve(d.path)
@@ -106,6 +106,6 @@ func newTree(fsys fs.FS, places []place, specifiers map[byte]string) *Tree {
 		seen[real] = true
 		t.dirs = append(t.dirs, d)
 	}
-	t.presetRules = sync.OnceValue(t.presets)
+	t.presetRules, t.aliasesOf = sync.OnceValue(t.presets), sync.OnceValue(t.readAliases)
 	return t
 }

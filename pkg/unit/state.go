@@ -169,8 +169,8 @@ func (t *Tree) linked(u *installed, strict bool) State {
 // linksIn looks into one directory; below says that the unit's file lies in one that counts for more. same reports a link of the
 // unit's name to a file of its name.
 func (t *Tree) linksIn(d place, u *installed, strict, below bool) (hit, same bool) {
-	check := func(dir, name string, ignoreTarget bool) bool {
-		target := t.link(dir + "/" + name)
+	check := func(in *listing, name string, ignoreTarget bool) bool {
+		target := in.targets[name]
 		if target == "" {
 			return false
 		}
@@ -186,19 +186,20 @@ func (t *Tree) linksIn(d place, u *installed, strict, below bool) (hit, same boo
 		}
 		return (byName || byTarget) && (!strict || u.known(name))
 	}
-	names := t.names(d.path)
-	for _, n := range names {
+	all := t.list(d.path)
+	for _, n := range all.names {
 		if !isDependencyDir(n) {
 			continue
 		}
-		for _, l := range t.names(d.path + "/" + n) {
-			if check(d.path+"/"+n, l, true) {
+		in := t.list(d.path + "/" + n)
+		for _, l := range in.names {
+			if check(in, l, true) {
 				return true, same
 			}
 		}
 	}
-	for _, n := range names {
-		hit = check(d.path, n, false) || hit
+	for _, n := range all.names {
+		hit = check(all, n, false) || hit
 	}
 	return hit, same
 }
@@ -211,16 +212,10 @@ func isDependencyDir(name string) bool {
 // wanting lists the .wants, .requires and .upholds directories in d that have a link to a unit.
 func (t *Tree) wanting(d, name string) []string {
 	var out []string
-	for _, n := range t.names(d) {
-		if !isDependencyDir(n) {
-			continue
-		}
-		for _, l := range t.names(d + "/" + n) {
-			// The link's name counts, not where it leads.
-			if l == name && t.link(d+"/"+n+"/"+l) != "" {
-				out = append(out, d+"/"+n)
-				break
-			}
+	for _, n := range t.list(d).names {
+		// The link's name counts, not where it leads.
+		if isDependencyDir(n) && t.list(d + "/" + n).targets[name] != "" {
+			out = append(out, d+"/"+n)
 		}
 	}
 	return out

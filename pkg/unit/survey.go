@@ -248,6 +248,10 @@ func (t *Tree) daemon(name string, running []Running) *Daemon {
 	return d
 }
 
+// maxSockets bounds how many socket units one service has here: it could not hold the descriptors of more, as systemd gives it no more
+// open files by default (DefaultLimitNOFILE=).
+const maxSockets = 1024
+
 // socketsOf lists the names of a daemon's own socket units, and of others in the search path that belong to its service.
 func (t *Tree) socketsOf(name string) []string {
 	var out []string
@@ -263,7 +267,7 @@ func (t *Tree) socketsOf(name string) []string {
 		if e, ok := f.Last("Socket", "Service"); ok && e.Value != "" {
 			service = f.expand(e.Value)
 		}
-		if service == name+".service" {
+		if service == name+".service" && len(out) < maxSockets {
 			out = append(out, n)
 		}
 	}
@@ -273,8 +277,10 @@ func (t *Tree) socketsOf(name string) []string {
 // sockets lists the socket units of the search path, with the instances of templates that something pulls in.
 func (t *Tree) sockets() []string {
 	var out []string
+	seen := map[string]bool{}
 	add := func(n string) {
-		if path.Ext(n) == ".socket" && !isTemplate(n) && !slices.Contains(out, n) {
+		if path.Ext(n) == ".socket" && !isTemplate(n) && !seen[n] {
+			seen[n] = true
 			out = append(out, n)
 		}
 	}

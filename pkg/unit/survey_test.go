@@ -2,6 +2,7 @@ package unit
 
 import (
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"sort"
@@ -315,5 +316,46 @@ func TestEveryRuleIsComplete(t *testing.T) {
 		if r.Title == "" || r.Text == "" || r.Remedy == "" || r.Good == "" || r.Bad == "" || r.Source == "" {
 			t.Errorf("%s is incomplete", r.ID)
 		}
+	}
+}
+
+// A counter counts how often the directory of units is read, and links in it.
+type counter struct {
+	fs.FS
+	dirs, links int
+}
+
+func (c *counter) Lstat(name string) (fs.FileInfo, error) { return fs.Lstat(c.FS, name) }
+
+func (c *counter) ReadDir(name string) ([]fs.DirEntry, error) {
+	if name == strings.TrimSuffix(usr, "/") {
+		c.dirs++
+	}
+	return fs.ReadDir(c.FS, name)
+}
+
+func (c *counter) ReadLink(name string) (string, error) {
+	if strings.HasPrefix(name, usr) {
+		c.links++
+	}
+	return fs.ReadLink(c.FS, name)
+}
+
+// TestADirectoryIsNotReadForEachUnit has many sockets of one daemon, with many aliases.
+func TestADirectoryIsNotReadForEachUnit(t *testing.T) {
+	const n = 50
+	l := layoutOf{usr + "libvirtd.service": "[Service]\nExecStart=/usr/sbin/libvirtd\n"}
+	for i := range n {
+		l[fmt.Sprintf("%sx%d.socket", usr, i)] = "[Socket]\nListenStream=1\nService=libvirtd.service\n"
+		l[fmt.Sprintf("%sy%d.socket", usr, i)] = fmt.Sprintf("-> x%d.socket", i)
+	}
+	c := &counter{FS: os.DirFS(l.write(t))}
+	d := New(c).Survey(nil).Daemon("libvirtd")
+	if d == nil || len(d.Sockets) < n {
+		t.Fatalf("%+v", d)
+	}
+	// Each unit that is loaded asks for its own link, three daemons for those of all.
+	if c.dirs > 5 || c.links > 30*n {
+		t.Errorf("the directory was read %d times, links in it %d times", c.dirs, c.links)
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"sync"
 	"syscall"
 )
 
@@ -22,8 +23,11 @@ type Tree struct {
 	specifiers map[byte]string
 	user       bool
 	sparse     bool
-	// presetRules reads the preset files, once.
+	// presetRules reads the preset files, and aliasesOf finds the aliases of all names, once.
 	presetRules func() []presetRule
+	aliasesOf   func() map[string][]string
+	// listings are the directories of units that were looked at, by name; a *listing each.
+	listings *sync.Map
 }
 
 // Sparse gives the tree as one that has only what concerns TLS of a machine: what a condition asks of other files is not known then, unless
@@ -158,6 +162,33 @@ func (t *Tree) names(dir string) []string {
 	return out
 }
 
+// A listing is what a directory of units holds. It is read once: for each unit all of them are searched.
+type listing struct {
+	names   []string
+	targets map[string]string // of links
+	has     map[string]bool
+}
+
+// list lists a directory of units; one that is not there is empty.
+func (t *Tree) list(dir string) *listing {
+	if l, ok := t.listings.Load(dir); ok {
+		return l.(*listing)
+	}
+	names := t.names(dir)
+	if len(names) == 0 {
+		return &listing{}
+	}
+	l := &listing{names, map[string]string{}, map[string]bool{}}
+	for _, n := range names {
+		l.has[n] = true
+		if target := t.link(dir + "/" + n); target != "" {
+			l.targets[n] = target
+		}
+	}
+	t.listings.Store(dir, l)
+	return l
+}
+
 // link gives the target of a symbolic link, "" if it is none.
 func (t *Tree) link(name string) string {
 	dir, _, err := t.resolve(path.Dir(name))
@@ -204,8 +235,12 @@ func (e *NotFoundError) Error() string { return fmt.Sprintf("there is no unit %q
 // Is makes it fs.ErrNotExist.
 func (e *NotFoundError) Is(target error) bool { return target == fs.ErrNotExist }
 
-// Load finds a unit by name and reads it with its drop-ins. A unit that is not there is a *NotFoundError.
+// Load finds a unit by name and reads it with its drop-ins. A unit that is not there is a *NotFoundError, and so is what cannot be
+// a unit's name, as for systemd (unit_name_is_valid).
 func (t *Tree) Load(name string) (*File, error) {
+	if !validUnit(name) {
+		return nil, &NotFoundError{name}
+	}
 	f := &File{Name: name, specifiers: t.specifiers}
 	if err := t.fragment(f); err != nil {
 		return nil, err
@@ -281,8 +316,8 @@ func (t *Tree) fragment(f *File) error {
 // first gives the file of a name that comes first in the search path.
 func (t *Tree) first(name string) string {
 	for _, d := range t.dirs {
-		if p := d.path + "/" + name; t.lexists(p) {
-			return p
+		if t.list(d.path).has[name] {
+			return d.path + "/" + name
 		}
 	}
 	return ""
@@ -304,9 +339,12 @@ func (t *Tree) find(name string) string {
 func (t *Tree) dropIns(name string) []string {
 	var dirs []string
 	for _, n := range append([]string{name}, t.aliases(name)...) {
+		names := dropInNames(n)
 		for _, d := range t.dirs {
-			for _, of := range dropInNames(n) {
-				dirs = append(dirs, d.path+"/"+of+".d")
+			for _, of := range names {
+				if t.list(d.path).has[of+".d"] {
+					dirs = append(dirs, d.path+"/"+of+".d")
+				}
 			}
 		}
 	}
@@ -335,14 +373,22 @@ func (t *Tree) dropIns(name string) []string {
 
 // aliases lists other names of a unit: links in the search path that lead to its name.
 func (t *Tree) aliases(name string) []string {
-	var out []string
+	return slices.DeleteFunc(slices.Clone(t.aliasesOf()[name]), func(n string) bool { return path.Ext(n) != path.Ext(name) })
+}
+
+// readAliases lists the aliases of all names. Each unit asks for its own, and there may be very many of both.
+func (t *Tree) readAliases() map[string][]string {
+	out := map[string][]string{}
+	seen := map[string]bool{}
 	for _, d := range t.dirs {
-		for _, n := range t.names(d.path) {
-			if n == name || path.Ext(n) != path.Ext(name) || slices.Contains(out, n) {
-				continue
+		l := t.list(d.path)
+		for _, n := range l.names {
+			if seen[n] {
+				continue // hidden by a directory that counts for more
 			}
-			if target := t.link(d.path + "/" + n); target != "" && path.Base(target) == name && t.first(n) == d.path+"/"+n {
-				out = append(out, n)
+			seen[n] = true
+			if target := path.Base(l.targets[n]); target != "." && target != n {
+				out[target] = append(out[target], n)
 			}
 		}
 	}
