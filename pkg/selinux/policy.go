@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // A Mode says what SELinux does on a machine.
@@ -69,6 +71,7 @@ type Policy struct {
 	specs        []*spec // in the order in which they are tried, the last first
 	subs, dists  []substitution
 	customizable map[string]bool
+	compiled     atomic.Int64 // how large the expressions are that were compiled, together
 }
 
 // maxFile is how large a file of a policy may be.
@@ -145,9 +148,9 @@ func readSubstitutions(text []byte) []substitution {
 		if len(w) < 2 || strings.HasPrefix(w[0], "#") {
 			continue
 		}
-		// The last line is looked at first.
-		out = append([]substitution{{w[0], w[1]}}, out...)
+		out = append(out, substitution{w[0], w[1]})
 	}
+	slices.Reverse(out) // the last line is looked at first
 	return out
 }
 

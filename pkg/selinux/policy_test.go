@@ -93,6 +93,26 @@ func TestThePolicyOfTheConfigurationIsRead(t *testing.T) {
 	}
 }
 
+// A policy of a stranger's tree may be large, and each of its lines larger.
+func TestHostilePoliciesEnd(t *testing.T) {
+	p, err := Open("/fc", files(map[string]string{"/fc": strings.Repeat(".{1000} u:r:a_t:s0\n", 20_000),
+		"/fc.subs": strings.Repeat("/a /b\n", 200_000) + "/srv /opt\n"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := p.key("/srv/x"); got != "/opt/x" {
+		t.Errorf("/srv/x is looked up as %s", got)
+	}
+	_, err = p.Label("/x", 0)
+	var u *UnjudgedError
+	if !errors.As(err, &u) || u.Err.Error() != "the expressions of the policy are too large" {
+		t.Error(err)
+	}
+	if n := p.compiled.Load(); n > 2*maxCompiled {
+		t.Errorf("%d compiled", n)
+	}
+}
+
 func TestTypesOfContexts(t *testing.T) {
 	for context, want := range map[string]string{"system_u:object_r:cert_t:s0\x00": "cert_t", "a:b:c": "c", "a:b:c:s0-s0:c0.c1023": "c", "a:b": "", "": ""} {
 		if got := TypeOf(context); got != want {

@@ -5,8 +5,10 @@ import (
 	"io/fs"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // A spec is a line of file_contexts.
@@ -76,6 +78,9 @@ func (p *Policy) add(text []byte, name string) error {
 	return nil
 }
 
+// maxRepeat is how often Go's regexp repeats something at most.
+const maxRepeat = 1000
+
 const metacharacters = `.^$?*+|[({`
 
 // prepare finds out what can be told of an expression without compiling it.
@@ -129,10 +134,36 @@ func (p *Policy) sort() {
 	})
 }
 
+// maxCompiled bounds what the compiled expressions of a policy take, in instructions of Go's regexp. A policy of 6,000 lines with 50
+// characters has a tenth of it, were all of them asked for; but a line of ten characters can be a thousand instructions (.{1000}).
+const maxCompiled = 4 << 20
+
+var repeats = regexp.MustCompile(`\{(\d*),?(\d*)\}`)
+
+// repeated gives how often an expression repeats a part of itself at most.
+func repeated(expression string) int64 {
+	times := int64(1)
+	for _, m := range repeats.FindAllStringSubmatch(expression, -1) {
+		most := int64(1)
+		for _, digits := range m[1:] {
+			if n, err := strconv.ParseInt(digits, 10, 64); err == nil {
+				most = max(most, n)
+			}
+		}
+		times = min(times*min(most, maxRepeat), maxRepeat)
+	}
+	return times
+}
+
 // compile makes the expression. PCRE works on bytes here, so each stands for a character of its own.
-func (s *spec) compile() (*regexp.Regexp, error) {
+func (s *spec) compile(total *atomic.Int64) (*regexp.Regexp, error) {
 	s.once.Do(func() {
 		rest := s.text[len(s.stem):]
+		size := int64(len(rest)) * repeated(rest)
+		if total.Add(size) > maxCompiled {
+			s.err = fmt.Errorf("the expressions of the policy are too large")
+			return
+		}
 		// Of these Go has another notion than PCRE.
 		for i := 0; i+1 < len(rest); i++ {
 			if rest[i] == '\\' {
@@ -196,7 +227,7 @@ func (p *Policy) Label(name string, mode fs.FileMode) (string, error) {
 		if !s.any && s.kind != mode || s.stem != "" && s.stem != stem || !strings.HasPrefix(key, s.literal) {
 			continue
 		}
-		re, err := s.compile()
+		re, err := s.compile(&p.compiled)
 		if err != nil {
 			return "", &UnjudgedError{Path: name, File: s.file, Line: s.line, Expression: s.text, Err: err}
 		}
