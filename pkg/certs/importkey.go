@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/x509"
 	"errors"
+	"strings"
 
 	"github.com/virt-pki/virt-pki/pkg/internal/der"
 )
@@ -168,15 +169,21 @@ func importPrivateKeyInfo(b []byte) (crypto.Signer, error) {
 		}
 		return nil, &ImportError{err.Error()}
 	}
-	if key, err := parsePKCS8(b); err == nil {
-		return key, nil
+	if len(b) <= maxKeyOctets {
+		if key, err := parsePKCS8(b); err == nil {
+			return key, nil
+		}
 	}
 	unsupported := func(what string) (crypto.Signer, error) {
 		return nil, &KeyError{Err: ErrKeyUnsupported, Text: what}
 	}
-	switch oid := der.OIDText(a.OID); oid {
-	case "1.2.840.113549.1.1.1", "1.2.840.113549.1.1.10":
-		if key, err := importPKCS1(inner); err != nil || oid == "1.2.840.113549.1.1.1" {
+	oid := der.OIDText(a.OID)
+	if len(b) > maxKeyOctets && !strings.HasPrefix(oid, oidPKCS1) {
+		return unsupported(textTooLarge)
+	}
+	switch oid {
+	case oidPKCS1 + "1", oidPKCS1 + "10":
+		if key, err := importPKCS1(inner); err != nil || oid == oidPKCS1+"1" {
 			return key, err
 		}
 		return unsupported("it is restricted to RSA-PSS")
@@ -229,13 +236,28 @@ func readPrivateKeyInfo(b []byte) (a der.AlgorithmID, key []byte, err error) {
 	return a, key, d.End()
 }
 
+// maxKeyOctets bounds the keys that are calculated with: what Go does to check the numbers of an RSA key grows with the square of
+// their size, and takes seconds for some 100 KiB. A key of 16,384 bits has 9 KiB.
+const (
+	maxKeyOctets = 32 << 10
+	textTooLarge = "it is larger than 32 KiB"
+)
+
+// oidPKCS1 begins the OIDs of RSA (RFC 8017, appendix C).
+const oidPKCS1 = "1.2.840.113549.1.1."
+
 // importPKCS1 reads an RSA key. GnuTLS does not look whether its numbers fit together.
 func importPKCS1(b []byte) (crypto.Signer, error) {
-	if key, err := x509.ParsePKCS1PrivateKey(b); err == nil {
-		return key, nil
+	if len(b) <= maxKeyOctets {
+		if key, err := x509.ParsePKCS1PrivateKey(b); err == nil {
+			return key, nil
+		}
 	}
-	if !integers(b, 9) {
+	switch {
+	case !integers(b, 9):
 		return nil, &ImportError{string(der.ErrSyntax)}
+	case len(b) > maxKeyOctets:
+		return nil, &KeyError{Err: ErrKeyUnsupported, Text: textTooLarge}
 	}
 	return nil, &KeyError{Err: ErrKeyUnsupported, Text: "the numbers of the RSA key do not fit together, or it is too small"}
 }

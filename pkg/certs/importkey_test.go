@@ -10,11 +10,14 @@ import (
 	"encoding/pem"
 	"errors"
 	mrand "math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/virt-pki/virt-pki/pkg/certs"
+	"github.com/virt-pki/virt-pki/pkg/internal/der"
 	"github.com/virt-pki/virt-pki/pkg/internal/gnutls"
+	"github.com/virt-pki/virt-pki/pkg/internal/vectors"
 )
 
 // keyTexts are one RSA and one EC key in the forms in which they come, and an encrypted one.
@@ -185,6 +188,32 @@ func TestImportKeyAgreesWithTheInstalledLibraryOnDamagedFiles(t *testing.T) {
 	}
 	if oks < 300 {
 		t.Errorf("only %d texts were good ones", oks)
+	}
+}
+
+// A key file of a stranger's may hold numbers that take hours to calculate with.
+func TestHugeKeysAreNotCalculatedWith(t *testing.T) {
+	number := der.Append(nil, 2, append([]byte{0x7f}, bytes.Repeat([]byte{0xff}, 100_000)...))
+	numbers := der.Append(nil, 0x30, append([]byte{2, 1, 0}, bytes.Repeat(number, 8)...))
+	wrapped := func(algorithm string) []byte {
+		id := der.Append(nil, 0x30, der.Append(nil, 6, vectors.Hex(t, algorithm)))
+		return der.Append(nil, 0x30, slices.Concat([]byte{2, 1, 0}, id, der.Append(nil, 4, numbers)))
+	}
+	for _, c := range []struct {
+		label string
+		text  []byte
+		want  string
+	}{
+		{"RSA PRIVATE KEY", numbers, "it is larger than 32 KiB"},
+		{"PRIVATE KEY", wrapped("2a864886f70d010101"), "it is larger than 32 KiB"},
+		{"PRIVATE KEY", wrapped("2a8648ce3d0201"), "it is larger than 32 KiB"},
+		{"RSA PRIVATE KEY", numbers[:len(numbers)-1], ""},
+	} {
+		_, err := certs.ImportKey(pem.EncodeToMemory(&pem.Block{Type: c.label, Bytes: c.text}))
+		var k *certs.KeyError
+		if errors.As(err, &k) != (c.want != "") || k != nil && (k.Text != c.want || !errors.Is(err, certs.ErrKeyUnsupported)) {
+			t.Errorf("%s: %v", c.label, err)
+		}
 	}
 }
 
