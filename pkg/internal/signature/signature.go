@@ -260,6 +260,13 @@ func Bits(key crypto.PublicKey) int {
 	return 0
 }
 
+// maxBits bounds the keys that are calculated with, which takes minutes for those that fit into a large file. GnuTLS has no bound.
+// maxExponentBits does so for the exponents of DSA, which have 256 bits at most (FIPS 186-4, 4.2).
+const (
+	maxBits         = 32 << 10
+	maxExponentBits = 512
+)
+
 // Check verifies sig over signed with the key of the SubjectPublicKeyInfo spki.
 func Check(a Algorithm, spki, signed, sig []byte) error {
 	if a.family == 0 {
@@ -284,6 +291,9 @@ func Check(a Algorithm, spki, signed, sig []byte) error {
 	}
 	if a.family != familyEd25519 && a.family != familyEd448 && (a.hash == 0 || !a.hash.Available()) {
 		return ErrUnsupportedKey
+	}
+	if n := Bits(pub); n > maxBits {
+		return fmt.Errorf("%w: it has %d bits", ErrUnsupportedKey, n)
 	}
 	ok := false
 	switch k := pub.(type) {
@@ -314,6 +324,9 @@ func Check(a Algorithm, spki, signed, sig []byte) error {
 	case *dsa.PublicKey:
 		if a.family != familyDSA {
 			return ErrOtherKey
+		}
+		if n := k.Q.BitLen(); n > maxExponentBits {
+			return fmt.Errorf("%w: it has exponents of %d bits", ErrUnsupportedKey, n)
 		}
 		ok = verifyDSA(k, digest(), sig)
 	default:

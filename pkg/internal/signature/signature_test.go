@@ -1,6 +1,7 @@
 package signature
 
 import (
+	"bytes"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
@@ -8,6 +9,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"errors"
 	"math/big"
 	"testing"
@@ -84,6 +86,43 @@ func TestSmallRSAKeysAreChecked(t *testing.T) {
 	}
 	if err := Check(alg, spki, []byte("other"), sig); !errors.Is(err, ErrMismatch) {
 		t.Errorf("other text: %v, want ErrMismatch", err)
+	}
+}
+
+func TestHugeKeysAreNotCalculatedWith(t *testing.T) {
+	for _, c := range []struct {
+		octets int
+		want   error
+	}{{maxBits / 8, ErrMismatch}, {maxBits/8 + 1, ErrUnsupportedKey}} {
+		n := new(big.Int).SetBytes(bytes.Repeat([]byte{0xff}, c.octets))
+		info, err := x509.MarshalPKIXPublicKey(&rsa.PublicKey{N: n, E: 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := Check(Algorithm{family: familyRSA, hash: crypto.SHA256}, info, nil, make([]byte, c.octets)); !errors.Is(err, c.want) {
+			t.Errorf("%d octets: %v, not %v", c.octets, err, c.want)
+		}
+	}
+	number := func(octets int) *big.Int { return new(big.Int).SetBytes(bytes.Repeat([]byte{0xff}, octets)) }
+	parameters, err := asn1.Marshal(struct{ P, Q, G *big.Int }{number(1024), number(maxExponentBits/8 + 1), number(1)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := asn1.Marshal(number(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := asn1.Marshal(struct {
+		Algorithm pkix.AlgorithmIdentifier
+		Key       asn1.BitString
+	}{pkix.AlgorithmIdentifier{Algorithm: asn1.ObjectIdentifier{1, 2, 840, 10040, 4, 1}, Parameters: asn1.RawValue{FullBytes: parameters}},
+		asn1.BitString{Bytes: public, BitLength: 8 * len(public)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = Check(Algorithm{family: familyDSA, hash: crypto.SHA256}, info, nil, []byte{0x30, 6, 2, 1, 1, 2, 1, 1})
+	if !errors.Is(err, ErrUnsupportedKey) || err.Error() != "keys of this kind cannot be checked here: it has exponents of 520 bits" {
+		t.Errorf("DSA: %v", err)
 	}
 }
 
