@@ -30,7 +30,7 @@
 //	authority.json      the policy
 //	cacrl.pem           the revocation list, when there is one
 //
-// It is built on cfssl v1.6.5: the authority is a cfssl signer.Signer with signing profiles, and templates are filled by
-// cfssl, except that revocation lists are package crl's: those of cfssl have no number and no reasons ([Authority.MakeList]). It
-// does not place files into layouts.
+// The policy is kept as signing profiles of cfssl v1.6.5, whose FillTemplate makes the templates and which chooses the signature
+// algorithm; crypto/x509 signs. Revocation lists are package crl's: those of cfssl have no number and no reasons
+// ([Authority.MakeList]). The package does not place files into layouts.
 package ca

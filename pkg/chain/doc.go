@@ -1,10 +1,10 @@
 // Package chain judges certificates by RFC 5280 alone: it finds a path from a certificate to a trusted CA, with
 // intermediates from wherever they lie, validates it (section 6.1) and asks the revocation lists (section 6.3).
 //
-// Validate is what to call. It answers what a careful implementation says where libvirt, with GnuTLS as it uses it, says
+// [Validate] is what to call. It answers what a careful implementation says where libvirt, with GnuTLS as it uses it, says
 // something else: libvirt verifies no signature and no date of a revocation list, GnuTLS compares names octet by octet and
 // leaves some name constraints out, and libvirt's check of the own certificate looks at the CA file alone. What libvirt
-// itself does is in package verify. Rules gives the rules as data.
+// itself does is in package verify. [Rules] gives the rules as data.
 //
 // Beyond RFC 5280 three things are demanded, as GnuTLS, OpenSSL and Go demand them: no MD2, MD5 or SHA-1 signatures, RSA
 // and DSA keys of at least 1024 bits, and that a CA whose extendedKeyUsage names purposes issues for these only. A CA of

@@ -1,5 +1,4 @@
-// Package finding is the vocabulary in which virt-pki speaks about someone's PKI: rules, findings, outcomes and
-// reports.
+// Package finding is the vocabulary in which virt-pki speaks about someone's PKI: rules, findings and outcomes.
 //
 // A [Rule] is one thing libvirt, QEMU or good sense demands, described once as data. A [Finding] is one case of it: a
 // subject, one sentence, a remedy that can be typed. An [Outcome] is the one word for what a connection attempt comes

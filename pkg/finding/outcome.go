@@ -1,6 +1,6 @@
 package finding
 
-// Outcome is the one word for what a connection attempt comes to. The lab's recorded scenarios use the same words.
+// Outcome is the one word for what a connection attempt comes to.
 type Outcome string
 
 // The outcomes.

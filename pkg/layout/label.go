@@ -36,7 +36,7 @@ func (l Labels) on() bool { return l.Mode == selinux.Enforcing || l.Mode == seli
 
 // AuditLabels looks at the SELinux labels of what is there of a place. They are compared with those that the machine's policy has; where
 // the policy is not at hand, those of the system's places with cert_t, which is usual, and users' and other directories are not looked
-// at. A file without a label is reported where there is SELinux. fsys and shown are as for [AuditAs]. unchecked says what could
+// at. A file without a label is reported where there is SELinux. fsys and shown are as for [Audit]. unchecked says what could
 // not be judged.
 func AuditLabels(fsys fs.FS, p Place, l Labels, shown func(path string) string) (found []finding.Finding, unchecked []string) {
 	if l.Mode == selinux.Disabled || l.Expected == nil && !p.system() {

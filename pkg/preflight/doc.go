@@ -2,9 +2,9 @@
 // want to connect to it: whether the daemon starts, and what each connection comes to, with the one cause and the exact
 // text that each side shows. Nothing is connected to.
 //
-// Call Daemon.Start first. The Server it gives says whether the daemon starts and why not; Server.Connect then predicts
+// Call [Daemon.Start] first. The [Server] it gives says whether the daemon starts and why not; [Server.Connect] then predicts
 // one connection after the other, and may be called by several goroutines. The machines on both ends are described by
-// Machine: who runs there, which libvirt and GnuTLS, and how its files are read, so that a host's own files, a tree under
+// [Machine]: who runs there, which libvirt and GnuTLS, and how its files are read, so that a host's own files, a tree under
 // another root and a test's map serve alike.
 //
 // A connection is predicted in libvirt's order: libvirt.conf and URI (package uri), the client's own files (package
@@ -12,12 +12,12 @@
 // (package handshake), authentication, and the open of the hypervisor connection. The first that fails decides, and is the
 // only cause that is named: of a daemon that does not start every connection says just that.
 //
-// Cross predicts the connections of all hosts to all hosts, and Matrix.Migrate what comes of live migrations with QEMU's own
+// [Cross] predicts the connections of all hosts to all hosts, and [Matrix.Migrate] what comes of live migrations with QEMU's own
 // TLS among them (qemuMigrationParamsEnableTLS; compared with qemu-nbd and qemu-img 7.2, 10.0 and 11.1).
 //
-// A Judge, where a Daemon has one, says beside it what RFC 5280 says to the certificates (package chain).
+// A [Judge], where a [Daemon] has one, says beside it what RFC 5280 says to the certificates (package chain).
 //
-// What a prediction cannot know is said in Connection.Unchecked: a login by ssh, SASL passwords, whether a driver of the
+// What a prediction cannot know is said in [Connection.Unchecked]: a login by ssh, SASL passwords, whether a driver of the
 // daemon is installed. Taken for certain is that a daemon listens with this very configuration and that no other program
 // owns its ports.
 //

@@ -5,7 +5,7 @@
 // it says of libvirtd and virtproxyd whether they are installed, what starts them, with which arguments, and on which
 // addresses their sockets listen, and [Survey.Findings] says what is wrong with it. What systemctl show prints about the
 // running state can be given to it, see [ParseShow]; the package runs nothing itself. [Tree.Load], [Tree.State] and
-// [File.Command] are the parts, and work for any unit.
+// [Tree.Command] are the parts, and work for any unit.
 //
 // The unit grammar is that of systemd.syntax(7), systemd.unit(5), systemd.exec(5) and systemd.service(5): search path,
 // drop-ins, masks and aliases, empty assignments, Environment= and EnvironmentFile=, splitting and substitution of
