@@ -248,7 +248,7 @@ func (p *program) printRule(r finding.Rule) {
 	}
 	for _, l := range []struct{ label, text string }{{"good", r.Good}, {"bad", r.Bad}, {"cure", r.Remedy}, {"source", r.Source}} {
 		if l.text != "" {
-			fmt.Fprintf(w, "  %-9s %s\n", l.label, strings.TrimSpace(wrap(l.text, 66, "            ")))
+			fmt.Fprintf(w, "  %-9s %s\n", l.label, strings.TrimSpace(wrap(utf8Only(l.text), 66, "            ")))
 		}
 	}
 	if len(r.DependsOn) > 0 {

@@ -221,6 +221,19 @@ func visible(s string) string {
 	return b.String()
 }
 
+// utf8Only writes what is no UTF-8 in a text of several lines as \xNN.
+func utf8Only(s string) string {
+	var b strings.Builder
+	for i, r := range s {
+		if _, size := utf8.DecodeRuneInString(s[i:]); r == utf8.RuneError && size == 1 {
+			fmt.Fprintf(&b, `\x%02x`, s[i])
+		} else {
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
 // quote puts a name in double quotes, escapes and all.
 func quote(s string) string { return fmt.Sprintf("%q", s) }
 

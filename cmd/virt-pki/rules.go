@@ -123,8 +123,8 @@ those that an error message belongs to.
 // cell keeps a text in one cell of a table.
 func cell(s string) string { return strings.ReplaceAll(prose(s), "|", `\|`) }
 
-// prose keeps a text from being taken for markup.
-func prose(s string) string { return markup.Replace(s) }
+// prose keeps a text from being taken for markup. A sample may be no UTF-8, the page is.
+func prose(s string) string { return markup.Replace(utf8Only(s)) }
 
 var markup = strings.NewReplacer("<", "&lt;", ">", "&gt;", "*", `\*`, "_", `\_`, "`", "\\`", "[", `\[`, "]", `\]`)
 

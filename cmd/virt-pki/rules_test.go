@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"os"
 	"regexp"
+	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // TestThePageOfRulesIsUpToDate compares docs/rules.md with the rules; "go test ./cmd/virt-pki -run Rules -update" rewrites it.
@@ -29,6 +31,21 @@ func TestThePageOfRulesIsUpToDate(t *testing.T) {
 	}
 	if !bytes.Equal(got, want.Bytes()) {
 		t.Errorf("%s is not what the rules say; run: go test ./cmd/virt-pki -run Rules -update", page)
+	}
+}
+
+// TestWhatIsSaidOfRulesIsUTF8: a sample need not be.
+func TestWhatIsSaidOfRulesIsUTF8(t *testing.T) {
+	for _, args := range [][]string{{"rules", "--markdown"}, {"rules", "--json"}, {"explain", "conf-dn-pattern-utf8"}, {"explain", "--json", "conf-dn-pattern-utf8"}} {
+		var out bytes.Buffer
+		if exit := run(append([]string{"virt-pki"}, args...), nil, &out, &out); exit != 0 || !utf8.Valid(out.Bytes()) {
+			t.Errorf("%q: exit status %d, UTF-8: %v", args, exit, utf8.Valid(out.Bytes()))
+		}
+	}
+	var out bytes.Buffer
+	run([]string{"virt-pki", "explain", "conf-dn-pattern-utf8"}, nil, &out, &out)
+	if want := `tls_allowed_dn_list = ["O=Caf\xe9,CN=admin"]`; !strings.Contains(out.String(), want) {
+		t.Errorf("explain does not say %s:\n%s", want, &out)
 	}
 }
 

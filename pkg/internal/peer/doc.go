@@ -6,7 +6,8 @@
 // of the test. [Virsh], [QueryDN], [Certtool], [OpenSSL], [GnutlsCLI] and [QemuImg] run a program to its end. Where a
 // program runs (as which user, in which root, on which machine, in which home) is a [Place]; its zero value is here.
 // [NewMachine] makes a pretended machine: a mount and a network namespace with an /etc, /root and /run of its own.
-// [Roots] gives this machine's libvirt and the newer ones in roots made by scripts/libvirt-root.
+// [Roots] gives this machine's libvirt and the newer ones in roots made by scripts/libvirt-root. Around a daemon there may be
+// [SASL] and [StartSSHD]; what an authority works with are [StartPostgreSQL], [StartCFSSL] and [NewSoftHSM].
 //
 // What programs in a root or on a pretended machine are to see must lie below /tmp: [Dir] makes a directory there, short
 // enough for UNIX sockets and open to other users (testing's TempDir is neither).
@@ -14,6 +15,6 @@
 // Nothing outlives a test: programs end with it, also when the test binary is killed, and mounts exist only in private
 // namespaces. The package touches no real /etc and starts nothing on other addresses than loopback.
 //
-// Confirmed with libvirt 9.0.0 (Debian 12), 11.3.0 (Debian 13) and 12.8.0 (sid). Not done: virtproxyd and the modular
-// daemons, SASL, sshd.
+// Confirmed with libvirt 9.0.0 (Debian 12), 11.3.0 (Debian 13) and 12.8.0 (sid). Not done: virtproxyd and the other
+// modular daemons.
 package peer
