@@ -287,28 +287,43 @@ func firewalldFile(t *unit.Tree, kind, name string, into any) (file string, err 
 	return "", err
 }
 
-// serviceOpens reports whether a service of firewalld has the port.
-func serviceOpens(t *unit.Tree, name string, port uint16) bool {
+// An opening asks of firewalld's services whether they have a port, of each once: many zones may name it, many times.
+type opening struct {
+	t     *unit.Tree
+	port  uint16
+	known map[string]bool
+}
+
+// by reports whether a service has the port.
+func (o opening) by(name string) bool {
+	yes, ok := o.known[name]
+	if ok {
+		return yes
+	}
 	var s struct {
 		Ports []zonePort `xml:"port"`
 	}
-	if _, err := firewalldFile(t, "services", name, &s); err != nil {
-		return name == "libvirt-tls" && port == 16514 // firewalld's own
+	if _, err := firewalldFile(o.t, "services", name, &s); err != nil {
+		yes = name == "libvirt-tls" && o.port == 16514 // firewalld's own
+	} else {
+		yes = slices.ContainsFunc(s.Ports, func(p zonePort) bool { return p.opens(o.port) })
 	}
-	return slices.ContainsFunc(s.Ports, func(p zonePort) bool { return p.opens(port) })
+	o.known[name] = yes
+	return yes
 }
 
-func (z zone) opens(t *unit.Tree, port uint16) bool {
+func (z zone) opens(o opening) bool {
+	port := o.port
 	if z.Target == "ACCEPT" || slices.ContainsFunc(z.Ports, func(p zonePort) bool { return p.opens(port) }) {
 		return true
 	}
 	for _, s := range z.Services {
-		if serviceOpens(t, s.Name, port) {
+		if o.by(s.Name) {
 			return true
 		}
 	}
 	for _, r := range z.Rules {
-		if r.Accept != nil && (r.Port != nil && r.Port.opens(port) || r.Service != nil && serviceOpens(t, r.Service.Name, port)) {
+		if r.Accept != nil && (r.Port != nil && r.Port.opens(port) || r.Service != nil && o.by(r.Service.Name)) {
 			return true
 		}
 	}
@@ -338,6 +353,7 @@ func firewalld(t *unit.Tree, port uint16) (at, why string) {
 	if first == "" {
 		return "", ""
 	}
+	o := opening{t, port, map[string]bool{}}
 	for _, name := range used {
 		var z zone
 		file, err := firewalldFile(t, "zones", name, &z)
@@ -346,7 +362,7 @@ func firewalld(t *unit.Tree, port uint16) (at, why string) {
 		} else if err != nil {
 			continue
 		}
-		if z.opens(t, port) {
+		if z.opens(o) {
 			return "", ""
 		}
 		if file != "" && at == "" {

@@ -273,6 +273,31 @@ func TestSettingsInTheFileOfAnotherDaemon(t *testing.T) {
 	}
 }
 
+// opened counts how often a file is opened.
+type opened struct {
+	fs.FS
+	of    string
+	times int
+}
+
+func (o *opened) Open(name string) (fs.File, error) {
+	if name == o.of {
+		o.times++
+	}
+	return o.FS.Open(name)
+}
+
+func (o *opened) Stat(name string) (fs.FileInfo, error) { return fs.Stat(o.FS, name) }
+
+func TestAServiceOfManyZonesIsReadOnce(t *testing.T) {
+	const service = "etc/firewalld/services/mine.xml"
+	zone := &fstest.MapFile{Data: []byte("<zone><interface name='x'/>" + strings.Repeat("<service name='mine'/>", 20) + "</zone>")}
+	o := &opened{FS: fstest.MapFS{service: {Data: []byte("<service/>")}, "etc/firewalld/zones/a.xml": zone, "etc/firewalld/zones/b.xml": zone}, of: service}
+	if got := Firewall(unit.New(o), 16514, nil); len(got) != 1 || o.times != 1 {
+		t.Errorf("%d findings; read %d times", len(got), o.times)
+	}
+}
+
 func TestFirewallsThatNameNeitherPortNorService(t *testing.T) {
 	for _, c := range []struct {
 		name string
