@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/asn1"
+	"encoding/pem"
 	"fmt"
 	"runtime"
 	"testing"
@@ -53,5 +54,18 @@ func TestMemoryStaysAFewTimesTheCertificate(t *testing.T) {
 		} else {
 			t.Logf("%s: %.2f", c.name, n)
 		}
+	}
+}
+
+// A block of the other label stands in for each one that is of no use, and is read once.
+func TestABlockThatStandsInForManyIsReadOnce(t *testing.T) {
+	const n = 2000
+	text := append(bytes.Repeat([]byte("-----BEGIN CERTIFICATE-----\n"), n), pem.EncodeToMemory(&pem.Block{Type: "X509 CERTIFICATE", Bytes: testpki.NewCA(t).X509().Raw})...)
+	list, err := ImportPEMList(text, 0)
+	if err != nil || len(list) != n+1 {
+		t.Fatalf("%d certificates, %v", len(list), err)
+	}
+	if list[0] != list[n] {
+		t.Error("it was read again")
 	}
 }

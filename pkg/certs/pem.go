@@ -32,31 +32,39 @@ func ImportPEM(text []byte) (*Certificate, error) {
 func firstBlock(text []byte) ([]byte, error) { return newPEMText(text).certificate(0) }
 
 // A pemText is a text in which blocks are looked for. It knows where the last of what is searched stands, so that a text
-// with very many blocks is not gone through for each of them.
+// with very many blocks is not gone through for each of them, and the block that stands in for others that are of no use.
 type pemText struct {
 	text                   []byte
 	lastHeader, lastFooter int // of "CERTIFICATE"; of any label; -1 where there is none
+
+	from, at   int // an "X509 CERTIFICATE" at is the first from a place on; at is -1 until one was looked for
+	substitute []byte
 }
 
-func newPEMText(text []byte) pemText {
-	return pemText{text, bytes.LastIndex(text, []byte(pemHeader)), bytes.LastIndex(text, []byte(pemFooter))}
+func newPEMText(text []byte) *pemText {
+	return &pemText{text: text, lastHeader: bytes.LastIndex(text, []byte(pemHeader)), lastFooter: bytes.LastIndex(text, []byte(pemFooter)), at: -1}
 }
 
 // certificate gives the contents of the first block from a place on that GnuTLS would take: the first "CERTIFICATE", if
 // that is of no use the first "X509 CERTIFICATE". Whatever is wrong with the first, the error is that of the second.
-func (p pemText) certificate(from int) ([]byte, error) {
+func (p *pemText) certificate(from int) ([]byte, error) {
 	if from <= p.lastHeader {
 		if b, ok := p.block(from, pemHeader); ok {
 			return b, nil
 		}
 	}
-	if b, ok := p.block(from, pemHeader509); ok {
-		return b, nil
+	if p.at < 0 || from < p.from || from > p.at {
+		i := bytes.Index(p.text[from:], []byte(pemHeader509))
+		if i < 0 {
+			return nil, &ImportError{textNoPEM}
+		}
+		b, ok := p.block(from+i, pemHeader509)
+		if !ok {
+			return nil, &ImportError{textDecoding}
+		}
+		p.from, p.at, p.substitute = from, from+i, b
 	}
-	if bytes.Contains(p.text[from:], []byte(pemHeader509)) {
-		return nil, &ImportError{textDecoding}
-	}
-	return nil, &ImportError{textNoPEM}
+	return p.substitute, nil
 }
 
 // pemBlock decodes the first block with the header.
@@ -64,7 +72,7 @@ func pemBlock(text []byte, header string) ([]byte, bool) { return newPEMText(tex
 
 // block decodes the first block with the header from a place on (_gnutls_fbase64_decode). The data end at the first
 // hyphen, but some footer must follow.
-func (p pemText) block(from int, header string) ([]byte, bool) {
+func (p *pemText) block(from int, header string) ([]byte, bool) {
 	_, rest, ok := bytes.Cut(p.text[from:], []byte(header))
 	if !ok {
 		return nil, false
@@ -162,16 +170,22 @@ func ImportPEMList(text []byte, limit int) ([]*Certificate, error) {
 		return nil, &ImportError{textNoneFound}
 	}
 	var list []*Certificate
+	var before []byte
 	for at >= 0 && (limit == 0 || len(list) < limit) {
 		b, err := p.certificate(at)
 		if err != nil {
 			return nil, err
 		}
+		if len(before) > 0 && &b[0] == &before[0] { // the same block stands in for another
+			list = append(list, list[len(list)-1])
+			at = p.nextHeader(at + 1)
+			continue
+		}
 		c, err := Import(b)
 		if err != nil {
 			return nil, err
 		}
-		list = append(list, c)
+		list, before = append(list, c), b
 		at = p.nextHeader(at + 1)
 	}
 	return list, nil
@@ -179,7 +193,7 @@ func ImportPEMList(text []byte, limit int) ([]*Certificate, error) {
 
 // nextHeader gives the place of the next header: of the next "CERTIFICATE", only if there is none of the next "X509
 // CERTIFICATE"; -1 where there is neither.
-func (p pemText) nextHeader(from int) int {
+func (p *pemText) nextHeader(from int) int {
 	header := pemHeader
 	if from > p.lastHeader {
 		header = pemHeader509
