@@ -24,10 +24,10 @@ const (
 type Reader func(name string) ([]byte, error)
 
 // config reads /etc/selinux/config as selinux_getenforcemode and selinux_getpolicytype do.
-func config(read Reader) (mode Mode, policy string, found bool) {
+func config(read Reader) (mode Mode, policy string, err error) {
 	text, err := read("/etc/selinux/config")
 	if err != nil {
-		return Absent, "", false
+		return Absent, "", err
 	}
 	// Without a line that says otherwise it is libselinux's default.
 	mode, policy = Permissive, "targeted"
@@ -48,7 +48,7 @@ func config(read Reader) (mode Mode, policy string, found bool) {
 			}
 		}
 	}
-	return mode, policy, true
+	return mode, policy, nil
 }
 
 // ReadMode says what SELinux does on a machine: the kernel's word where it runs, else what /etc/selinux/config says.
@@ -77,11 +77,12 @@ type Policy struct {
 // maxFile is how large a file of a policy may be.
 const maxFile = 32 << 20
 
-// Load reads the policy that a machine's /etc/selinux/config names. A machine without one gives fs.ErrNotExist.
+// Load reads the policy that a machine's /etc/selinux/config names. A machine without one gives fs.ErrNotExist; a file that is there
+// and cannot be read is another error, as the labels are then not known.
 func Load(read Reader) (*Policy, error) {
-	_, name, found := config(read)
-	if !found {
-		return nil, &fs.PathError{Op: "open", Path: "/etc/selinux/config", Err: fs.ErrNotExist}
+	_, name, err := config(read)
+	if err != nil {
+		return nil, fmt.Errorf("reading %q: %w", "/etc/selinux/config", err)
 	}
 	if strings.Contains(name, "/") || name == "." || name == ".." {
 		return nil, fmt.Errorf("reading /etc/selinux/config: SELINUXTYPE=%q is no name", name)
@@ -92,11 +93,13 @@ func Load(read Reader) (*Policy, error) {
 		return nil, err
 	}
 	p.Name = name
-	if text, err := read(dir + "customizable_types"); err == nil {
-		p.customizable = map[string]bool{}
-		for line := range strings.Lines(string(text)) {
-			p.customizable[strings.TrimSpace(line)] = true
-		}
+	text, err := read(dir + "customizable_types")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("reading %q: %w", dir+"customizable_types", err)
+	}
+	p.customizable = map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		p.customizable[strings.TrimSpace(line)] = true
 	}
 	return p, nil
 }
@@ -119,9 +122,11 @@ func Open(name string, read Reader) (*Policy, error) {
 	}
 	p.sort()
 	for suffix, into := range map[string]*[]substitution{".subs": &p.subs, ".subs_dist": &p.dists} {
-		if text, err := read(name + suffix); err == nil {
-			*into = readSubstitutions(text)
+		text, err := read(name + suffix)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("reading %q: %w", name+suffix, err)
 		}
+		*into = readSubstitutions(text)
 	}
 	return p, nil
 }

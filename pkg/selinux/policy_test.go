@@ -2,6 +2,7 @@ package selinux
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -110,6 +111,28 @@ func TestHostilePoliciesEnd(t *testing.T) {
 	}
 	if n := p.compiled.Load(); n > 2*maxCompiled {
 		t.Errorf("%d compiled", n)
+	}
+}
+
+// Without a file that is there the label of a path could be another one.
+func TestAFileThatCannotBeReadIsAnError(t *testing.T) {
+	const dir = "/etc/selinux/targeted/contexts/"
+	m := map[string]string{"/etc/selinux/config": "", dir + "files/file_contexts": "/x u:r:a_t:s0\n", dir + "files/file_contexts.local": "",
+		dir + "files/file_contexts.homedirs": "", dir + "files/file_contexts.subs": "", dir + "files/file_contexts.subs_dist": "", dir + "customizable_types": ""}
+	if _, err := Load(files(m)); err != nil {
+		t.Fatal(err)
+	}
+	for closed := range m {
+		_, err := Load(func(name string) ([]byte, error) {
+			if name == closed {
+				return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+			}
+			return files(m)(name)
+		})
+		want := fmt.Sprintf("reading %q: open %s: permission denied", closed, closed)
+		if err == nil || err.Error() != want || errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%v, not %s", err, want)
+		}
 	}
 }
 
