@@ -77,7 +77,7 @@ func presetLine(line string) (r presetRule, ok bool) {
 	rest := strings.TrimLeft(line[end:], whitespace)
 	switch line[:end] {
 	case "enable":
-		w := strings.Fields(rest)
+		w := strings.FieldsFunc(rest, func(r rune) bool { return strings.ContainsRune(whitespace, r) })
 		if len(w) > 1 && !isTemplate(w[0]) {
 			return r, false
 		}

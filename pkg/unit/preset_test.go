@@ -32,6 +32,7 @@ func TestPresetsAreThoseOfSystemctl(t *testing.T) {
 		{"a name without .preset", layoutOf{sys + "90-x.conf": "disable *\n"}, PresetEnabled},
 		{"comments and white space", layoutOf{sys + "90-x.preset": "# disable *\n; disable *\n   disable\t  a.socket  \n"}, PresetDisabled},
 		{"words that are none", layoutOf{sys + "90-x.preset": "disabled *\nDISABLE *\ndisable\n"}, PresetEnabled},
+		{"blanks that are none for systemd", layoutOf{sys + "90-x.preset": "enable \u00a0\nenable \v\ndisable a.socket\n"}, PresetDisabled},
 		{"a set", layoutOf{sys + "90-x.preset": "disable [!b].socket\n"}, PresetDisabled},
 		{"several names in a line that may have one", layoutOf{sys + "90-x.preset": "enable a.socket b\ndisable a.socket\n"}, PresetDisabled},
 	} {
@@ -156,4 +157,21 @@ func TestDropInsOfALongNameAreFew(t *testing.T) {
 	if _, err := (layoutOf{usr + "b.service": ""}).tree(t).Load(long); err == nil || err.Error() != fmt.Sprintf("there is no unit %q", long) {
 		t.Error(err)
 	}
+}
+
+func FuzzPresets(f *testing.F) {
+	f.Add("enable a@.socket 1 2\ndisable *\n", "a@1.socket")
+	f.Add("enable \u00a0\nenable [\ndisable \\\nignore [!a]\n", "a.socket")
+	f.Fuzz(func(t *testing.T, text, name string) {
+		var rules []presetRule
+		for line := range strings.Lines(text) {
+			if r, ok := presetLine(strings.Trim(line, whitespace)); ok {
+				rules = append(rules, r)
+			}
+		}
+		r, instances := presetFor(rules, name)
+		if r.preset == NoPreset || len(instances) > 0 && !isTemplate(name) {
+			t.Errorf("%q of %q: %+v, %q", name, text, r, instances)
+		}
+	})
 }
