@@ -70,7 +70,7 @@ type enabling struct {
 }
 
 // maxEnabled bounds how many units are enabled: instances can name further ones of their template (Also=) without an end.
-const maxEnabled = 10_000
+const maxEnabled = 2000
 
 // enable adds the links of a unit, and of those that it names with Also= (install_context_apply of systemd's install.c).
 func (e *enabling) enable(name string) {

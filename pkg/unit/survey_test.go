@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -358,4 +359,27 @@ func TestADirectoryIsNotReadForEachUnit(t *testing.T) {
 	if c.dirs > 5 || c.links > 30*n {
 		t.Errorf("the directory was read %d times, links in it %d times", c.dirs, c.links)
 	}
+}
+
+func FuzzSurvey(f *testing.F) {
+	f.Add("[Unit]\nConditionPathExistsGlob=|!/etc/*/x\nAssertHost=[a\n[Service]\nExecStart=/usr/sbin/libvirtd %i\n", "[Unit]\nBindsTo=libvirtd.socket\n[Socket]\nListenStream=%t/x\n"+
+		"[Install]\nWantedBy=sockets.target\nAlso=%p@%i0.socket\n", "enable *\n", "libvirtd-%i.socket")
+	f.Add("[Unit]\nConditionOSRelease=ID=\"x\nConditionUser=\nRequires=libvirtd-tls.socket\n", "[Socket]\nService=libvirtd.service\nListenStream=[::]:16514\n", "disable\n", "x@.socket")
+	f.Fuzz(func(t *testing.T, service, socket, preset, alias string) {
+		m := fstest.MapFS{"usr/lib/systemd/systemd": {}, "usr/lib/systemd/system-preset/x.preset": {Data: []byte(preset)}, "etc/os-release": {Data: []byte(preset)}}
+		for name, text := range map[string]string{"libvirtd.service": service, "libvirtd.socket": socket, "libvirtd-tls.socket": socket, "libvirtd@.socket": socket} {
+			m[usr+name] = &fstest.MapFile{Data: []byte(text)}
+		}
+		if fs.ValidPath(etc+alias) && len(alias) < 300 && !strings.Contains(alias, "/") {
+			m[etc+alias] = &fstest.MapFile{Data: []byte(usr + "libvirtd@.socket"), Mode: fs.ModeSymlink}
+		}
+		s := New(m).Survey(nil)
+		for _, d := range s.Daemons {
+			for _, found := range s.Findings(d, nil) {
+				if found.Message == "" || found.Severity == finding.Error && found.Remedy == "" {
+					t.Errorf("%+v", found)
+				}
+			}
+		}
+	})
 }
