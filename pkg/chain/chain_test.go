@@ -427,7 +427,7 @@ func TestAnEmptyEntryMakesAListUseless(t *testing.T) {
 	tbs.Revoked = asn1.RawValue{Tag: 16, IsCompound: true, Bytes: append([]byte{0x30, 0}, tbs.Revoked.Bytes...)}
 	list.TBS.FullBytes = der(t, tbs)
 	digest := sha256.Sum256(list.TBS.FullBytes)
-	signature, err := ca.Key.(crypto.Signer).Sign(rand.Reader, digest[:], crypto.SHA256)
+	signature, err := ca.Key.Sign(rand.Reader, digest[:], crypto.SHA256)
 	if err != nil {
 		t.Fatal(err)
 	}
