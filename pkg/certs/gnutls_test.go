@@ -1,10 +1,8 @@
 package certs_test
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/pem"
 	"errors"
 	"math/rand/v2"
 	"slices"
@@ -15,6 +13,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/dn"
 	"github.com/virt-pki/virt-pki/pkg/internal/der"
 	"github.com/virt-pki/virt-pki/pkg/internal/gnutls"
+	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
 )
 
 // ask gives the library's verdict on a certificate in words.
@@ -275,35 +274,7 @@ func (m mutator) text() []byte {
 		}
 		label := []string{"CERTIFICATE", "CERTIFICATE", "CERTIFICATE", "CERTIFICATE", "X509 CERTIFICATE", "X509 CERTIFICATE",
 			"TRUSTED CERTIFICATE", "CERTIFICATE REQUEST", "PRIVATE KEY", "CERTIFICATEX", "certificate"}[m.IntN(11)]
-		block := pem.EncodeToMemory(&pem.Block{Type: label, Bytes: c})
-		switch m.IntN(16) {
-		case 0:
-			block = bytes.ReplaceAll(block, []byte("\n"), []byte("\r"))
-		case 1:
-			block = bytes.ReplaceAll(block, []byte("\n"), []byte("\r\n"))
-		case 2:
-			block = bytes.ReplaceAll(block, []byte("\n"), []byte(" \t\n\n"))
-		case 3:
-			block = bytes.ReplaceAll(block, []byte("\n"), nil)
-		case 4:
-			block = block[m.IntN(len(block)):]
-		case 5:
-			block = block[:m.IntN(len(block))]
-		case 6:
-			block[m.IntN(len(block))] = "\x00\v\f:=*_-\x80AZ/+ "[m.IntN(14)]
-		case 7:
-			at := m.IntN(len(block))
-			odd := []string{"\v", "\f", "=", "==", "-----", "-", "-----END ", "-----BEGIN CERTIFICATE-----", "\x00", "A", "AB", "ABC",
-				"Proc-Type: 4\n", "\n"}[m.IntN(14)]
-			block = slices.Concat(block[:at], []byte(odd), block[at:])
-		case 8:
-			block = []byte("-----BEGIN " + label + "-----" + []string{"", "\n", "    ", "AAA", "AAAA", "MAA=", "MB==", "MA==", "=", "====",
-				"M===", "MAA==", "MAAA=", "MAAA", "\n\n\n\n", "-AAA", "AA-A"}[m.IntN(17)] + "-----END ")
-		}
-		b = append(b, block...)
-		if m.IntN(6) == 0 {
-			b = append(b, []string{"text\n", "-----", "\xef\xbb\xbf", "-----BEGIN ", "-----END CERTIFICATE-----"}[m.IntN(5)]...)
-		}
+		b = append(b, testpki.SpoiltPEM(m.Rand, label, c)...)
 	}
 	return b
 }

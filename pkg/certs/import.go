@@ -207,33 +207,16 @@ func readPublicKeyInfo(d *der.Decoder) ([]byte, error) {
 	return d.Since(start), nil
 }
 
-// readExtensions reads [3] EXPLICIT SEQUENCE OF Extension if it comes next.
-func (c *Certificate) readExtensions(d *der.Decoder) error {
-	ahead := *d
-	if ahead.Expect(der.Context(3, true)) != nil {
-		return nil
-	}
-	if _, err := ahead.Length(); err != nil || !ahead.Next(der.Sequence) {
-		return nil
-	}
-	*d = ahead
-	c.raw.extensionsPresent = true
-	end, err := d.Open(der.Sequence)
-	if err != nil {
-		return err
-	}
-	for d.Pos() < end {
-		e, err := d.Extension()
-		if err != nil {
-			return err
-		}
+// readExtensions reads the extensions if there are any.
+func (c *Certificate) readExtensions(d *der.Decoder) (err error) {
+	c.raw.extensionsPresent, err = d.Extensions(3, func(e der.Extension) {
 		oid := ""
 		if e.OID != nil {
 			oid = der.OIDText(e.OID)
 		}
 		c.Extensions = append(c.Extensions, Extension{OID: oid, Critical: e.Critical, Value: e.Value})
-	}
-	return d.Close(end)
+	})
+	return err
 }
 
 // check does what gnutls_x509_crt_import does behind the decoding, in its order.

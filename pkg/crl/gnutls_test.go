@@ -1,10 +1,8 @@
 package crl
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/hex"
-	"encoding/pem"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -14,6 +12,7 @@ import (
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/internal/der"
 	"github.com/virt-pki/virt-pki/pkg/internal/gnutls"
+	"github.com/virt-pki/virt-pki/pkg/internal/testpki"
 )
 
 // A mutator makes revocation lists with faults from a seed.
@@ -147,35 +146,7 @@ func (m mutator) text() []byte {
 	for range 1 + m.IntN(3) {
 		l := m.list()
 		label := []string{"X509 CRL", "X509 CRL", "X509 CRL", "X509 CRL", "X509 CRL", "CRL", "X509 CRLX", "CERTIFICATE", "x509 crl"}[m.IntN(9)]
-		block := pem.EncodeToMemory(&pem.Block{Type: label, Bytes: l})
-		switch m.IntN(16) {
-		case 0:
-			block = bytes.ReplaceAll(block, []byte("\n"), []byte("\r"))
-		case 1:
-			block = bytes.ReplaceAll(block, []byte("\n"), []byte("\r\n"))
-		case 2:
-			block = bytes.ReplaceAll(block, []byte("\n"), []byte(" \t\n\n"))
-		case 3:
-			block = bytes.ReplaceAll(block, []byte("\n"), nil)
-		case 4:
-			block = block[m.IntN(len(block)):]
-		case 5:
-			block = block[:m.IntN(len(block))]
-		case 6:
-			block[m.IntN(len(block))] = "\x00\v\f:=*_-\x80AZ/+ "[m.IntN(14)]
-		case 7:
-			at := m.IntN(len(block))
-			odd := []string{"\v", "\f", "=", "==", "-----", "-", "-----END ", "-----BEGIN X509 CRL-----", "\x00", "A", "AB", "ABC",
-				"Proc-Type: 4\n", "\n"}[m.IntN(14)]
-			block = slices.Concat(block[:at], []byte(odd), block[at:])
-		case 8:
-			block = []byte("-----BEGIN " + label + "-----" + []string{"", "\n", "    ", "AAA", "AAAA", "MAA=", "MB==", "MA==", "=", "====",
-				"M===", "MAA==", "MAAA=", "MAAA", "\n\n\n\n", "-AAA", "AA-A"}[m.IntN(17)] + "-----END ")
-		}
-		b = append(b, block...)
-		if m.IntN(6) == 0 {
-			b = append(b, []string{"text\n", "-----", "\xef\xbb\xbf", "-----BEGIN ", "-----END X509 CRL-----"}[m.IntN(5)]...)
-		}
+		b = append(b, testpki.SpoiltPEM(m.Rand, label, l)...)
 	}
 	return b
 }

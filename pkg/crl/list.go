@@ -216,30 +216,14 @@ func checkEntry(d *der.Decoder) error {
 	return d.Close(end)
 }
 
-// readExtensions reads [0] EXPLICIT SEQUENCE OF Extension, if it comes next, and takes from it what the List shows.
+// readExtensions takes from the list's extensions what the List shows.
 func (l *List) readExtensions(d *der.Decoder) error {
-	ahead := *d
-	if ahead.Expect(der.Context(0, true)) != nil {
-		return nil
-	}
-	if _, err := ahead.Length(); err != nil || !ahead.Next(der.Sequence) {
-		return nil
-	}
-	*d = ahead
-	end, err := d.Open(der.Sequence)
-	if err != nil {
-		return err
-	}
-	for d.Pos() < end {
-		e, err := d.Extension()
-		if err != nil {
-			return err
-		}
+	_, err := d.Extensions(0, func(e der.Extension) {
 		if e.OID != nil {
 			l.take(der.OIDText(e.OID), e.Critical, e.Value)
 		}
-	}
-	return d.Close(end)
+	})
+	return err
 }
 
 // take keeps what one extension says.

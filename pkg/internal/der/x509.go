@@ -169,3 +169,27 @@ func (d *Decoder) Extension() (e Extension, err error) {
 	}
 	return e, d.Close(end)
 }
+
+// Extensions reads [tag] EXPLICIT SEQUENCE OF Extension, if that comes next, and gives each to take.
+func (d *Decoder) Extensions(tag uint32, take func(Extension)) (present bool, err error) {
+	ahead := *d
+	if ahead.Expect(Context(tag, true)) != nil {
+		return false, nil
+	}
+	if _, err := ahead.Length(); err != nil || !ahead.Next(Sequence) {
+		return false, nil
+	}
+	*d = ahead
+	end, err := d.Open(Sequence)
+	if err != nil {
+		return true, err
+	}
+	for d.Pos() < end {
+		e, err := d.Extension()
+		if err != nil {
+			return true, err
+		}
+		take(e)
+	}
+	return true, d.Close(end)
+}

@@ -153,21 +153,20 @@ func (l *Library) PeerVerify(chain [][]byte, caPEM, crlPEM []byte, flags uint32)
 // CRLFile loads a file of CRLs into credentials as libvirt does. It gives GnuTLS's return value: their number, or an error's
 // code.
 func (l *Library) CRLFile(pem []byte) int {
-	v := &l.verification
-	var credentials uintptr
-	if code := v.allocate(&credentials); code < 0 {
-		return int(code)
-	}
-	defer v.release(credentials)
-	var pinner runtime.Pinner
-	defer pinner.Unpin()
-	d := pin(&pinner, append(append([]byte{}, pem...), 0)) // an empty file is no null pointer
-	d.size--
-	return int(v.crls(credentials, d, 1))
+	return l.load(func(credentials uintptr, file func([]byte) *datum) int {
+		return int(l.verification.crls(credentials, file(pem), 1))
+	})
 }
 
 // KeyPair loads a certificate file and its key's into credentials as libvirt does. It gives an error's code, or 0.
 func (l *Library) KeyPair(cert, key []byte) int {
+	return l.load(func(credentials uintptr, file func([]byte) *datum) int {
+		return min(0, int(l.verification.setKey(credentials, file(cert), file(key), 1)))
+	})
+}
+
+// load calls f with new credentials, and with what makes a file's content ready for GnuTLS.
+func (l *Library) load(f func(credentials uintptr, file func([]byte) *datum) int) int {
 	v := &l.verification
 	var credentials uintptr
 	if code := v.allocate(&credentials); code < 0 {
@@ -176,10 +175,11 @@ func (l *Library) KeyPair(cert, key []byte) int {
 	defer v.release(credentials)
 	var pinner runtime.Pinner
 	defer pinner.Unpin()
-	c, k := pin(&pinner, append(append([]byte{}, cert...), 0)), pin(&pinner, append(append([]byte{}, key...), 0))
-	c.size--
-	k.size--
-	return min(0, int(v.setKey(credentials, c, k, 1)))
+	return f(credentials, func(content []byte) *datum {
+		d := pin(&pinner, append(append([]byte{}, content...), 0)) // an empty file is no null pointer
+		d.size--
+		return d
+	})
 }
 
 // CRL imports a CRL in DER. It gives the number of its entries and what gnutls_x509_crt_check_revocation says of each
