@@ -1,6 +1,7 @@
 package handshake
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/virt-pki/virt-pki/pkg/finding"
@@ -38,10 +39,15 @@ func ParseEngine(s string) (Engine, error) {
 // String gives the name.
 func (e Engine) String() string { return engines[e] }
 
-// NotChecked is the finding that something could not be checked with GnuTLS, because of trouble.
-func NotChecked(subject, what string, trouble *gnutls.Trouble) finding.Finding {
-	f := handshakeRule("tls-not-checked").Finding(subject, what+": "+trouble.Error()+".")
-	f.Remedy = trouble.Hints()[0]
+// NotChecked is the finding that something could not be checked with GnuTLS, and why: a *[gnutls.Trouble], or what kept the
+// peer from being asked.
+func NotChecked(subject, what string, why error) finding.Finding {
+	f := handshakeRule("tls-not-checked").Finding(subject, what+": "+why.Error()+".")
+	f.Remedy = "try again"
+	var trouble *gnutls.Trouble
+	if errors.As(why, &trouble) {
+		f.Remedy = trouble.Hints()[0]
+	}
 	return f
 }
 

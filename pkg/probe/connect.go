@@ -18,6 +18,16 @@ import (
 // maxSocketPath is what fits into sockaddr_un with its final NUL.
 const maxSocketPath = 107
 
+// again connects once more to the address that answered before.
+func (a *attempt) again(ctx context.Context) (net.Conn, error) {
+	end := a.stage(StageConnect)
+	ctx, cancel := context.WithTimeout(ctx, limit(a.o.Limits.Connect))
+	defer cancel()
+	conn, err := a.o.Dialer.DialContext(ctx, "tcp", a.Server.Address)
+	end(err)
+	return conn, err
+}
+
 // tcp resolves the host and tries its addresses in turn (virNetSocketNewConnectTCP).
 func (a *attempt) tcp(ctx context.Context) (net.Conn, bool) {
 	u := a.Target

@@ -2,9 +2,12 @@ package probe
 
 import (
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -140,5 +143,46 @@ func TestAKeyThatOnlyGnuTLSKnows(t *testing.T) {
 	options.GnuTLS = &gnutls.Program{Missing: "it is nowhere"}
 	if r, err := Dial(t.Context(), text, options); !errors.Is(err, gnutls.ErrMissing) || r.Outcome != "" {
 		t.Errorf("without GnuTLS: %s, %v; want that it was not checked", r.Outcome, err)
+	}
+}
+
+// Where Go comes to no session, GnuTLS is asked over a second connection. When there is none, the first verdict stands.
+func TestAFailedSecondConnectionIsNotTheVerdict(t *testing.T) {
+	dir := peer.Dir(t)
+	ca := testpki.NewCA(t)
+	testpki.WriteFlat(t, dir, ca, ca.Server("localhost"), ca.Client("alice"))
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		c, err := l.Accept()
+		l.Close()
+		if err == nil {
+			_, _ = c.Read(make([]byte, 1<<16))
+			c.Close()
+		}
+	}()
+	text := fmt.Sprintf("test+tls://localhost:%d/default?pkipath=%s", l.Addr().(*net.TCPAddr).Port, dir)
+	r, err := Dial(t.Context(), text, Options{URI: uri.Options{Settings: uri.Fixed{}}, Libvirt: verify.V9_0, At: time.Now(), Engine: handshake.EngineAuto,
+		GnuTLS: &gnutls.Program{Path: "/virt-pki-gnutls", Env: os.Environ()}})
+	const message = "authentication failed: TLS handshake failed The TLS connection was non-properly terminated."
+	if err != nil || r.Outcome != finding.HandshakeFails || r.LibvirtMessage != message {
+		t.Errorf("%s, %q, %v", r.Outcome, r.LibvirtMessage, err)
+	}
+	var stages, rules []string
+	for _, s := range r.Stages {
+		stages = append(stages, s.Name)
+	}
+	for _, f := range r.Findings {
+		if f.Severity >= finding.Warning {
+			rules = append(rules, f.Rule)
+		}
+	}
+	if got, want := strings.Join(rules, " "), "tls-handshake-failed tls-not-checked"; got != want {
+		t.Errorf("findings %q, want %q", got, want)
+	}
+	if n := len(stages); n != len(slices.Compact(stages)) {
+		t.Errorf("a stage is told twice: %q", stages)
 	}
 }

@@ -148,21 +148,30 @@ func (a *attempt) shake(ctx context.Context, conn net.Conn, cfg handshake.Config
 	if err != nil || t.Outcome == finding.Connected || !t.Undecided || !auto || exact {
 		return secure, t, err
 	}
-	trouble := &gnutls.Trouble{Kind: gnutls.ErrMissing}
+	var why error
 	if there {
+		before := len(a.Stages)
 		a.stages(t)
-		again, ok := a.tcp(ctx)
-		if !ok {
-			return nil, nil, nil // concluded
+		again, err := a.again(ctx)
+		if err == nil {
+			var trouble *gnutls.Trouble
+			secure, better, err := a.shakeWithGnuTLS(ctx, again, cfg, s)
+			if !errors.As(err, &trouble) {
+				return secure, better, err
+			}
+			why = trouble
+		} else {
+			why = fmt.Errorf("there was no second connection: %w", err)
 		}
-		secure, better, err := a.shakeWithGnuTLS(ctx, again, cfg, s)
-		if !errors.As(err, &trouble) {
-			return secure, better, err
+		a.Stages = a.Stages[:before] // those of the first are told with its verdict, which stands
+	} else {
+		trouble := &gnutls.Trouble{Kind: gnutls.ErrMissing}
+		if a.o.GnuTLS != nil {
+			trouble.Detail = a.o.GnuTLS.Missing
 		}
-	} else if a.o.GnuTLS != nil {
-		trouble.Detail = a.o.GnuTLS.Missing
+		why = trouble
 	}
-	f := handshake.NotChecked(a.URI, "Go's TLS and the daemon come to no session; whether GnuTLS, which offers more, would, was not checked", trouble)
+	f := handshake.NotChecked(a.URI, "Go's TLS and the daemon come to no session; whether GnuTLS, which offers more, would, was not checked", why)
 	f.Severity = finding.Warning
 	a.Findings = append(a.Findings, f)
 	return secure, t, nil
