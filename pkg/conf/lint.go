@@ -99,8 +99,8 @@ type linter struct {
 	o     LintOptions
 	k     Kind
 	found []located
-	// read is what lenient read.
-	read *Daemon
+	// loaded is what lenient read.
+	loaded *Daemon
 	// alike counts the findings of each rule.
 	alike map[string]int
 	// untold is written to in the place of findings that are only counted.
@@ -188,7 +188,7 @@ func (l *linter) values() {
 	case l.k.Daemon():
 		d, err := ReadDaemon(l.f, l.k, l.o.Run) // the first one in libvirt's order
 		if err == nil {
-			l.read = d // nothing is left to be lenient with
+			l.loaded = d // nothing is left to be lenient with
 		}
 		faults = nil
 		fault(err)
@@ -261,13 +261,13 @@ func (l *linter) pathOfWrongType(wrong map[string]bool) bool {
 
 // lenient reads what can be read and takes defaults for the rest.
 func (l *linter) lenient() *Daemon {
-	if l.read == nil {
-		l.read = defaultDaemon(l.f, l.k, l.o.Run)
+	if l.loaded == nil {
+		l.loaded = defaultDaemon(l.f, l.k, l.o.Run)
 		for _, s := range Settings(l.k, l.o.Run.Libvirt) {
-			_ = l.read.read(s.Key) // reported elsewhere
+			_ = l.loaded.read(s.Key) // reported elsewhere
 		}
 	}
-	return l.read
+	return l.loaded
 }
 
 // protective are the settings whose loss opens the door.

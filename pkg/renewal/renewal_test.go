@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/virt-pki/virt-pki/pkg/ca"
 	"github.com/virt-pki/virt-pki/pkg/certs"
 	"github.com/virt-pki/virt-pki/pkg/cluster"
 	"github.com/virt-pki/virt-pki/pkg/internal/crash"
@@ -186,18 +185,11 @@ func TestACertificateOnRequestKeepsItsKey(t *testing.T) {
 // runRenew is the program "renew" of the tests: it renews everything in a cluster that is older than a mark.
 func runRenew(dir string, step func(string)) error {
 	ctx := context.Background()
-	a, err := ca.Open(ctx, filepath.Join(dir, cluster.AuthorityName))
+	a, spots, err := testcluster.Reopen(dir)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	if err := a.Unlock(nil); err != nil {
-		return err
-	}
-	spots, err := cluster.Spots(dir)
-	if err != nil {
-		return err
-	}
 	mark, err := os.Stat(filepath.Join(dir, cluster.AuthorityName, "authority.json"))
 	if err != nil {
 		return err

@@ -351,18 +351,11 @@ func TestRevocationListsWhileTheCAIsReplaced(t *testing.T) {
 // runRotate is the program "rotate" of the tests: it does the next stage, or gives up, or does all that remain.
 func runRotate(dir, what string, step func(string)) error {
 	ctx := context.Background()
-	a, err := ca.Open(ctx, filepath.Join(dir, cluster.AuthorityName))
+	a, spots, err := testcluster.Reopen(dir)
 	if err != nil {
 		return err
 	}
 	defer a.Close()
-	if err := a.Unlock(nil); err != nil {
-		return err
-	}
-	spots, err := cluster.Spots(dir)
-	if err != nil {
-		return err
-	}
 	s := rotation.Request{Spots: spots, Now: time.Now(), Successor: ca.Successor{Now: time.Now(), Step: step}, Step: step}
 	if what == "abort" {
 		_, err := rotation.Abort(ctx, a, s)

@@ -62,15 +62,35 @@ func Make(t testing.TB, s cluster.Spec) *ca.Authority {
 // Open opens and unlocks a cluster's authority.
 func Open(t testing.TB, dir string) *ca.Authority {
 	t.Helper()
-	a, err := ca.Open(context.Background(), filepath.Join(dir, cluster.AuthorityName))
+	a, err := unlocked(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { a.Close() })
-	if err := a.Unlock(nil); err != nil {
-		t.Fatal(err)
-	}
 	return a
+}
+
+// Reopen opens and unlocks a cluster's authority, and lists the layouts: what a program of the tests begins with. The caller
+// closes the authority.
+func Reopen(dir string) (*ca.Authority, []layout.Spot, error) {
+	spots, err := cluster.Spots(dir)
+	if err != nil {
+		return nil, nil, err
+	}
+	a, err := unlocked(dir)
+	return a, spots, err
+}
+
+func unlocked(dir string) (*ca.Authority, error) {
+	a, err := ca.Open(context.Background(), filepath.Join(dir, cluster.AuthorityName))
+	if err != nil {
+		return nil, err
+	}
+	if err := a.Unlock(nil); err != nil {
+		a.Close()
+		return nil, err
+	}
+	return a, nil
 }
 
 // Add adds to a cluster.
